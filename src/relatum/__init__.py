@@ -1,0 +1,2 @@
+"""relatum puts embeddings from different encoders into one common space."""
+from relatum.projection import inverse_relative_projection, relative_projection
