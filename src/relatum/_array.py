@@ -40,7 +40,7 @@ def is_torch(x: object) -> bool:
 
 def backend_name(x: Array) -> str:
     """Name the library of ``x`` for error messages, such as ``numpy`` or ``torch``."""
-    return type(x).__module__.split(".")[0]
+    return "torch" if is_torch(x) else type(x).__module__.split(".")[0]
 
 
 def to_numpy(x: Array) -> np.ndarray:
@@ -48,8 +48,6 @@ def to_numpy(x: Array) -> np.ndarray:
     if is_torch(x):
         x = x.detach().cpu()
         return np.asarray(x.float() if str(x.dtype) == "torch.bfloat16" else x)
-    if is_numpy(x):
-        return x
     try:
         return np.asarray(x)
     except (TypeError, RuntimeError, BufferError, ValueError):
@@ -126,7 +124,7 @@ def constant(x: Array) -> Array:
 def safe_sqrt(x: Array) -> Array:
     """Return sqrt(max(x, 0)) whose gradient at zero is zero instead of infinite."""
     xp = namespace(x)
-    positive = x > 0
+    positive = ~(x <= 0)  # True for NaN, which stays NaN
     root = xp.sqrt(xp.where(positive, x, xp.ones_like(x)))
     return xp.where(positive, root, xp.zeros_like(x))
 
@@ -136,19 +134,20 @@ def empty(shape: tuple[int, ...], like: Array, dtype: Any = None) -> Array:
     return xp.empty(shape, dtype=dtype or like.dtype, device=compat.device(like))
 
 
-def blocks(n_rows: int, bytes_per_row: int, budget: int = BLOCK_BYTES) -> Iterator[slice]:
+def blocks(n_rows: int, bytes_per_row: int, budget: int | None = None) -> Iterator[slice]:
     """Yield slices that cover ``n_rows`` and hold about ``budget`` bytes each."""
+    budget = BLOCK_BYTES if budget is None else budget
     step = max(1, min(n_rows, budget // max(1, bytes_per_row)))
     for start in range(0, n_rows, step):
         yield slice(start, min(start + step, n_rows))
 
 
 def map_rows(function: Callable[[Array], Array], X: Array, n_columns: int, bytes_per_row: int,
-             budget: int = BLOCK_BYTES) -> Array:
+             budget: int | None = None, out: Array | None = None) -> Array:
     """Apply a row-wise ``function`` to ``X`` in blocks, written into one output."""
     if tracks_gradient(X):
         return function(X)
-    out = empty((X.shape[0], n_columns), X)
+    out = empty((X.shape[0], n_columns), X) if out is None else out
     for rows in blocks(X.shape[0], bytes_per_row, budget):
         out[rows, :] = astype(function(X[rows, :]), out.dtype)
     return out

@@ -31,10 +31,40 @@ def unit_rows(X: Array) -> Array:
     return scaled / xp.sqrt(xp.where(square > 0, square, xp.ones_like(square)))
 
 
+def centre(X: Array, mean: Array | None, eps: float | None = None) -> Array:
+    """Return ``X - mean``; rows that differ from the mean by rounding alone become zero.
+
+    Their direction would be noise. ``eps`` is the rounding error of X, if not that
+    of its dtype.
+    """
+    if mean is None:
+        return X
+    xp = _array.namespace(X)
+    moved = X - mean
+    noise = _rounding(X, mean, eps)
+    lost = xp.max(xp.abs(_array.constant(moved)), axis=1, keepdims=True) <= noise
+    return xp.where(lost, xp.zeros_like(moved), moved)
+
+
+def _rounding(X: Array, mean: Array, eps: float | None = None) -> Array:
+    """Entries of ``X - mean`` up to this size are rounding errors of a mean in X's dtype."""
+    xp = _array.namespace(X)
+    return 4 * float(eps or xp.finfo(X.dtype).eps) * xp.max(xp.abs(_array.constant(mean)))
+
+
+def rows_without_direction(X: Array, mean: Array | None) -> np.ndarray:
+    """Return the numbers of the rows that are zero, or the mean where there is one."""
+    xp = _array.namespace(X)
+    found: list[int] = []
+    for rows in _array.blocks(X.shape[0], 8 * X.shape[1]):
+        same = xp.all(centre(_array.constant(X)[rows, :], mean) == 0, axis=1)
+        found += (np.flatnonzero(_array.to_numpy(same)) + rows.start).tolist()
+    return np.asarray(found, dtype=np.int64)
+
+
 def expression(X: Array, basis: Array, mean: Array | None, unit: bool) -> Array:
     """The product as one differentiable expression: no blocks, no checks."""
-    if mean is not None:
-        X = X - mean
+    X = centre(X, mean)
     return (unit_rows(X) if unit else X) @ basis
 
 
@@ -43,8 +73,8 @@ def project(X: Array, basis: Array, *, mean: Array | None = None, unit: bool = T
     """Return ``normalise(X - mean) @ basis``, checked, in blocks.
 
     ``X`` (n, d), ``basis`` (d, k) and ``mean`` (d,) share namespace and dtype.
-    Raises ValueError with the row numbers where ``X`` is not finite, and warns
-    of rows without a direction, whose result is zero.
+    Raises ValueError with the row numbers where ``X`` is not finite or the result
+    overflows, and warns of rows without a direction, whose result is zero.
     """
     if _array.tracks_gradient(X, basis, mean):
         return expression(X, basis, mean, unit)
@@ -64,7 +94,7 @@ def project(X: Array, basis: Array, *, mean: Array | None = None, unit: bool = T
 
 def _run(step: Callable[..., None], X: Array, basis: Array, mean: Array | None, unit: bool,
          out: Array) -> Array:
-    """Fill ``out`` block by block; return each row's norm (its sum, if not ``unit``)."""
+    """Fill ``out`` block by block; return the norm of each row."""
     norms = _array.empty((X.shape[0],), out)
     rows_of = list(_array.blocks(X.shape[0], X.dtype.itemsize * max(X.shape[1], out.shape[1])))
     scratch = None if mean is None else _array.empty((rows_of[0].stop, X.shape[1]), X)
@@ -100,12 +130,9 @@ def _numpy_step(x: np.ndarray, basis: np.ndarray, mean: np.ndarray | None, unit:
     def prepare(rows: slice) -> None:
         part = x[rows]
         with np.errstate(all="ignore"):
-            if centred is not None:
+            if centred is not None and mean is not None:
                 part = np.subtract(part, mean, out=centred[rows])
-            if unit:
-                np.sqrt(np.vecdot(part, part), out=norms[rows])
-            else:
-                np.sum(part, axis=1, out=norms[rows])
+            np.sqrt(np.vecdot(part, part), out=norms[rows])
 
     def scale(rows: slice) -> None:
         with np.errstate(all="ignore"):
@@ -124,12 +151,11 @@ def _torch_step(x: Any, basis: Any, mean: Any, unit: bool, out: Any, norms: Any,
 
     x = x.detach()
     part = x if centred is None else torch.sub(x, mean, out=centred)
-    norms.copy_(torch.linalg.vector_norm(part, dim=1) if unit else part.sum(1))
+    norms.copy_(torch.linalg.vector_norm(part, dim=1))
     if basis.dtype == torch.bfloat16:
-        product = torch.mm(part.to(torch.bfloat16), basis)
-        torch.mul(product, norms.reciprocal()[:, None] if unit else 1.0, out=out)
-        return
-    torch.mm(part, basis, out=out)
+        out.copy_(torch.mm(part.to(torch.bfloat16), basis))
+    else:
+        torch.mm(part, basis, out=out)
     if unit:
         out.mul_(norms.reciprocal()[:, None])
 
@@ -141,10 +167,8 @@ def _project_bfloat16(X: Array, basis: Array, mean: Array | None, unit: bool, ou
     if not (_array.is_torch(X) or _array.is_numpy(X)):
         raise TypeError(f"precision='bfloat16' takes NumPy and torch arrays; {name} is a "
                         f"{_array.backend_name(X)} array")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        tensors = [None if a is None else torch.as_tensor(a) for a in (X, basis, mean, out)]
-    x, b, m, o = tensors
+    x, b, o = (_as_tensor(a) for a in (X, basis, out))
+    m = None if mean is None else _as_tensor(mean)
     if x.device.type == "cpu" and not bfloat16_is_fast():
         _validation.warn("precision='bfloat16' is slow here: this processor has neither AMX "
                          "nor AVX512-BF16; the result is the same")
@@ -152,6 +176,16 @@ def _project_bfloat16(X: Array, basis: Array, mean: Array | None, unit: bool, ou
         norms = _run(_torch_step, x, b.to(torch.bfloat16), m, unit, o)
         _repair(x, b, m, unit, o, norms, name)
     return out
+
+
+def _as_tensor(a: Array) -> Any:
+    import torch
+
+    if _array.is_numpy(a) and min(a.strides) < 0:
+        a = np.ascontiguousarray(a)  # torch has no negative strides
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.as_tensor(a)
 
 
 def bfloat16_is_fast() -> bool:
@@ -166,16 +200,12 @@ def _project_any(X: Array, basis: Array, mean: Array | None, unit: bool, out: Ar
                  name: str) -> Array:
     """The same for any array-API namespace, without in-place operations of a library."""
     _validation.check_finite(X, name)
-    xp = _array.namespace(X)
-    zero: list[int] = []
     for rows in _array.blocks(X.shape[0], 8 * max(X.shape[1], out.shape[1])):
-        block = X[rows, :]
-        out[rows, :] = expression(block, basis, mean, unit)
-        if unit:
-            same = xp.all(block == (0 if mean is None else mean), axis=1)
-            zero += (np.flatnonzero(_array.to_numpy(same)) + rows.start).tolist()
-    if zero:
-        _validation.warn_zero_rows(np.asarray(zero), name, mean is not None)
+        with np.errstate(all="ignore"):  # array-api-strict computes through NumPy
+            out[rows, :] = expression(X[rows, :], basis, mean, unit)
+        _validation.check_overflow(out[rows, :], "product", rows.start)
+    if unit and len(zero := rows_without_direction(X, mean)):
+        _validation.warn_zero_rows(zero, name, mean is not None)
     return out
 
 
@@ -183,23 +213,40 @@ def _repair(X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, 
             name: str) -> None:
     """Refuse rows that are not finite; redo those whose norm left the safe range."""
     xp = _array.namespace(out)
-    info = xp.finfo(out.dtype)
-    low = (float(info.smallest_normal) / float(info.eps)) ** 0.5 if unit else 0.0
-    high = float(info.max) ** 0.5 if unit else float(info.max)
-    size = xp.abs(norms)
-    safe = (size >= low) & (size <= high)  # False for NaN
+    low, high = _safe_range(X, basis, mean, unit, out)
+    safe = (norms >= low) & (norms <= high)  # False for NaN
     if bool(xp.all(safe)):
         return
-    rows = np.flatnonzero(~_array.to_numpy(safe))
-    index = _array.from_numpy(rows, out, keep_dtype=True)
-    part = X[index]
-    finite = _array.to_numpy(xp.all(xp.isfinite(part), axis=1))
-    if not finite.all():
-        raise ValueError(f"{name} contains NaN or infinity in "
-                         f"{_validation.describe_rows(rows[~finite])}; expected finite numbers")
-    out[index] = expression(part, basis, mean, unit)
-    if unit:
-        without = xp.all(part == (0 if mean is None else mean), axis=1)
-        zero = rows[_array.to_numpy(without)]
-        if len(zero):
-            _validation.warn_zero_rows(zero, name, mean is not None)
+    unsafe = np.flatnonzero(~_array.to_numpy(safe))
+    zero: list[int] = []
+    for some in _array.blocks(len(unsafe), 8 * max(X.shape[1], out.shape[1])):
+        rows = unsafe[some]
+        index = _array.from_numpy(rows, out, keep_dtype=True)
+        part = X[index]
+        finite = _array.to_numpy(xp.all(xp.isfinite(part), axis=1))
+        if not finite.all():
+            _validation.check_finite(X, name)
+        with np.errstate(all="ignore"):
+            result = expression(part, basis, mean, unit)
+        if not bool(xp.all(xp.isfinite(result))):
+            out[index] = result
+            _validation.check_overflow(out, "product")
+        out[index] = result
+        zero += rows[rows_without_direction(part, mean)].tolist() if unit else []
+    if zero:
+        _validation.warn_zero_rows(np.asarray(zero), name, mean is not None)
+
+
+def _safe_range(X: Array, basis: Array, mean: Array | None, unit: bool,
+                out: Array) -> tuple[float, float]:
+    """Return the least and the largest norm of a row at which the fast path is exact."""
+    xp = _array.namespace(out)
+    info = xp.finfo(out.dtype)
+    largest, root_d = float(info.max), float(X.shape[1]) ** 0.5
+    if not unit:
+        entry = float(xp.max(xp.abs(basis))) * root_d
+        return 0.0, min(largest**0.5, largest / max(entry, 1.0))
+    low = (float(info.smallest_normal) / float(info.eps)) ** 0.5
+    if mean is not None:
+        low = max(low, 2 * root_d * float(_rounding(X, mean)))
+    return low, largest**0.5

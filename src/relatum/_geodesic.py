@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from relatum import _array, _validation
@@ -19,7 +21,8 @@ def geodesic(X: Array, anchors: Array, *, n_neighbors: int = 10) -> Array:
     In torch the gradient passes through the edge from x into the graph.
     """
     k = min(_validation.check_integer(n_neighbors, "n_neighbors"), anchors.shape[0])
-    paths = _array.from_numpy(_shortest_paths(_array.to_numpy(anchors), k), X)
+    A = np.ascontiguousarray(_array.to_numpy(anchors), dtype=np.float64)
+    paths = _array.from_numpy(_shortest_paths(A.tobytes(), len(A), k), X)
 
     def block(x: Array) -> Array:
         xp = _array.namespace(x)
@@ -38,11 +41,13 @@ def geodesic(X: Array, anchors: Array, *, n_neighbors: int = 10) -> Array:
     return _array.map_rows(block, X, anchors.shape[0], 64 * (X.shape[1] + anchors.shape[0]))
 
 
-def _shortest_paths(anchors: np.ndarray, n_neighbors: int) -> np.ndarray:
+@lru_cache(maxsize=1)  # the blocks of one projection share it
+def _shortest_paths(data: bytes, n_anchors: int, n_neighbors: int) -> np.ndarray:
     """All shortest paths (k, k) in the anchors' kNN graph joined with its spanning tree."""
     from scipy.sparse.csgraph import csgraph_from_dense, minimum_spanning_tree, shortest_path
 
-    D = euclidean(anchors.astype(np.float64), anchors.astype(np.float64))
+    anchors = np.frombuffer(data).reshape(n_anchors, -1)
+    D = euclidean(anchors, anchors)
     np.fill_diagonal(D, 0.0)
     # csgraph reads a zero as "no edge": repeated anchors stay joined by a vanishing one
     smallest = np.finfo(np.float64).smallest_normal

@@ -65,7 +65,7 @@ def _numpy_distance(X: np.ndarray, anchors: np.ndarray, p: float) -> np.ndarray:
     if faiss is not None:
         metric = faiss.METRIC_L1 if p == 1.0 else faiss.METRIC_Linf
         return np.asarray(faiss.pairwise_distances(
-            np.ascontiguousarray(X), np.ascontiguousarray(anchors), metric=metric))
+            np.ascontiguousarray(X), np.ascontiguousarray(anchors, np.float32), metric=metric))
     from scipy.spatial.distance import cdist
 
     out = np.empty((X.shape[0], anchors.shape[0]), dtype=X.dtype)

@@ -72,6 +72,7 @@ def _agglomerative(points: np.ndarray, threshold: float, linkage: str) -> np.nda
 
 
 def _kmeans(points: np.ndarray, n_clusters: int, random_state: int) -> np.ndarray:
+    n_clusters = min(n_clusters, len(np.unique(points, axis=0)))  # k-means warns of repeated rows
     kind = "KMeans" if len(points) <= 20_000 else "MiniBatchKMeans"
     model: Any = _cluster(kind)(n_clusters=n_clusters, n_init=1, random_state=random_state)
     labels = np.asarray(model.fit_predict(points))

@@ -50,6 +50,11 @@ def as_array(X: Any, name: str) -> Array:
         )
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected an array without missing values")
+    if _array.is_torch(X) and str(X.layout) != "torch.strided":
+        raise TypeError(f"{name} is a sparse tensor ({X.layout}); expected a dense one: "
+                        f"pass {name}.to_dense()")
+    if _array.is_numpy(X):
+        return np.asarray(X)  # a subclass, such as np.matrix, may mean something else by *
     if _array.is_array(X):
         return X
     if isinstance(X, str) or not (hasattr(X, "__array__") or isinstance(X, (list, tuple))):
@@ -86,17 +91,34 @@ def as_matrix(X: Any, name: str = "X", *, min_rows: int = 1, finite: bool = Fals
 
 def check_finite(X: Array, name: str) -> None:
     """Refuse NaN and infinity, with the rows that hold them."""
+    bad = _rows_not_finite(X)
+    if bad:
+        raise ValueError(f"{name} contains NaN or infinity in {describe_rows(bad)}; "
+                         "expected finite numbers")
+
+
+def check_overflow(R: Array, what: str, first_row: int = 0) -> None:
+    """Refuse a result that left the range of its dtype, with the rows of X that did."""
+    bad = _rows_not_finite(R)
+    if bad:
+        raise ValueError(f"the {what} of X and anchors leaves the range of "
+                         f"{str(R.dtype).rsplit('.', 1)[-1]} in "
+                         f"{describe_rows(r + first_row for r in bad)}; scale both down, "
+                         "or compute in float64")
+
+
+def _rows_not_finite(X: Array) -> list[int]:
     xp = _array.namespace(X)
     bad: list[int] = []
     for rows in _array.blocks(X.shape[0], 8 * max(1, X.shape[1])):
         block = X[rows, :]
-        if bool(xp.isfinite(xp.sum(block))) or bool(xp.all(xp.isfinite(block))):
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = xp.sum(block)
+        if bool(xp.isfinite(total)) or bool(xp.all(xp.isfinite(block))):
             continue
         ok = _array.to_numpy(xp.all(xp.isfinite(block), axis=1))
         bad += (np.flatnonzero(~ok) + rows.start).tolist()
-    if bad:
-        raise ValueError(f"{name} contains NaN or infinity in {describe_rows(bad)}; "
-                         "expected finite numbers")
+    return bad
 
 
 def check_distinct(X: np.ndarray, name: str) -> None:
@@ -128,7 +150,7 @@ def warn(message: str, stacklevel: int = 4) -> None:
 def warn_zero_rows(rows: np.ndarray, name: str, centred: bool) -> None:
     what = "equal the anchors' mean" if centred else "are zero"
     warn(f"{name} has rows that {what}, which have no direction ({describe_rows(rows)}); "
-         "their similarities are set to 0")
+         "their cosine to every anchor is set to 0")
 
 
 def check_same_backend(X: Array, name_x: str, Y: Array, name_y: str) -> None:
@@ -198,7 +220,7 @@ def check_whiten(whiten: object) -> float | None:
 
 def check_indices(indices: Any, name: str, n_rows: int) -> np.ndarray:
     """Return row numbers as int64, in range and without repeats."""
-    indices = _array.to_numpy(as_array(indices, name))
+    indices = np.asarray(_array.to_numpy(as_array(indices, name)))
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
         raise TypeError(f"{name} has dtype {indices.dtype} and {indices.ndim} dimension(s); "
                         "expected 1-D integer row numbers")
@@ -209,7 +231,7 @@ def check_indices(indices: Any, name: str, n_rows: int) -> np.ndarray:
                          f"expected 0 to {n_rows - 1}")
     if len(np.unique(indices)) < len(indices):
         raise ValueError(f"{name} repeats row numbers; expected each at most once")
-    return indices.astype(np.int64)
+    return np.asarray(indices, dtype=np.int64)
 
 
 def random_generator(random_state: Any) -> np.random.Generator:
@@ -218,8 +240,10 @@ def random_generator(random_state: Any) -> np.random.Generator:
         return random_state
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
-    if random_state is None or (isinstance(random_state, numbers.Integral)
-                                and not isinstance(random_state, bool) and random_state >= 0):
-        return np.random.default_rng(None if random_state is None else int(random_state))
+    if random_state is None:
+        return np.random.default_rng()
+    integer = isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool)
+    if integer and int(random_state) >= 0:
+        return np.random.default_rng(int(random_state))
     raise TypeError(f"random_state is {random_state!r}; expected None, an integer >= 0, "
                     "a numpy Generator or a RandomState")

@@ -44,7 +44,7 @@ class Space:
 
     def differences(self, other: Space) -> list[str]:
         """Name what differs, in words; ids count only where both are known."""
-        found = []
+        found: list[str] = []
         for field in ("n_anchors", "similarity", "center", "whiten", "n_outputs", "anchor_ids"):
             mine, theirs = getattr(self, field), getattr(other, field)
             if field == "anchor_ids" and (mine is None or theirs is None):
@@ -113,9 +113,9 @@ def fit_projection(anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosin
     Raises
     ------
     ValueError
-        Fewer than 2 anchors, NaN, infinity, zero rows under a cosine, anchors
-        that are all the same, λ < 0, an unknown similarity, or whitening of one
-        that is not a kernel. Some repeated anchors are warned of.
+        Fewer than 2 anchors, NaN, infinity, anchors that are all the same, λ < 0,
+        an unknown similarity, or whitening of one that is not a kernel. Repeated
+        anchors, and zero rows under a cosine, are warned of.
     """
     anchors = _validation.as_matrix(anchors, "anchors")
     if anchors.shape[0] < 2:
@@ -130,7 +130,7 @@ def fit_projection(anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosin
                          ids_hash=hash_ids(anchor_ids))
     for part in projection.parts:
         if "row_scaling" in part.entry.invariant_to:
-            _refuse_zero_anchors(part.anchors, center)
+            _warn_zero_anchors(part.anchors, center)
     return projection
 
 
@@ -155,9 +155,9 @@ def _fit_part(anchors: Array, spec: Spec, center: bool, whiten: float | None) ->
     xp = _array.namespace(anchors)
     A = _array.wide(anchors)
     mean = xp.mean(A, axis=0) if center else None
-    if mean is not None:
-        A = A - mean
-    whitener = None if whiten is None else inverse_sqrt(entry.function(A, A), whiten)
+    eps = float(xp.finfo(anchors.dtype).eps)
+    A = _gemm.centre(A, mean, eps)
+    whitener = None if whiten is None else inverse_sqrt(entry.function(A, A), whiten, eps)
     basis = None
     if entry.folds is not None:
         basis = (_gemm.unit_rows(A) if entry.folds == "unit" else A).T
@@ -166,33 +166,35 @@ def _fit_part(anchors: Array, spec: Spec, center: bool, whiten: float | None) ->
     return _Part(spec, entry, A, mean, basis, whitener)
 
 
-def _refuse_zero_anchors(A: Array, center: bool) -> None:
+def _warn_zero_anchors(A: Array, center: bool) -> None:
     zero = np.flatnonzero(~_array.to_numpy(A).any(axis=1))
     if len(zero):
-        what = "equal to the anchors' mean" if center else "zero"
-        raise ValueError(f"anchors has rows that are {what}, which have no direction: "
-                         f"{_validation.describe_rows(zero)}")
+        _validation.warn_zero_rows(zero, "anchors", center)
 
 
-def inverse_sqrt(K: Array, whiten: float) -> Array:
+def inverse_sqrt(K: Array, whiten: float, eps: float = 0.0) -> Array:
     """Return ``(K + λI)^(-1/2)`` of a positive semidefinite K, symmetric, in float64.
 
     Directions whose eigenvalue is below rounding error are dropped (λ = 0 with
-    more anchors than features). Under autograd the value comes from the
+    more anchors than features); ``eps`` is the rounding error of the anchors that
+    K came from, which K has squared. Under autograd the value comes from the
     eigendecomposition and the gradient from divided differences of w^(-1/2)
     (Daleckii and Krein), which stay finite where eigenvalues repeat.
     """
     xp = _array.namespace(K)
     w, V = xp.linalg.eigh(_array.constant(K))
     w = w + whiten
-    floor = float(xp.max(w)) * K.shape[0] * float(xp.finfo(K.dtype).eps)
+    floor = xp.max(w) * (K.shape[0] * max(float(xp.finfo(K.dtype).eps), eps**2))
     kept = w > floor
     root = xp.sqrt(xp.where(kept, w, xp.ones_like(w)))
     value = (V * xp.where(kept, 1 / root, xp.zeros_like(w))[None, :]) @ V.T
     if not _array.tracks_gradient(K):
         return value
     a, b = root[:, None], root[None, :]
-    slope = xp.where(kept[:, None] & kept[None, :], -1 / (a * b * (a + b)), xp.zeros_like(a))
+    inverse = xp.where(kept, 1 / root, xp.zeros_like(w))
+    # of a kept and a dropped direction: (1/a - 0) / (a² - 0); of two dropped ones: 0
+    slope = xp.where(kept[:, None] & kept[None, :], -1 / (a * b * (a + b)),
+                     (inverse[:, None] + inverse[None, :]) ** 3)
     return value + V @ ((V.T @ (K - _array.constant(K)) @ V) * slope) @ V.T
 
 
@@ -206,21 +208,22 @@ def project(X: Array, projection: Projection, *, precision: str | None = None) -
     X, bfloat16 = _to_precision(X, precision, projection)
     if _array.tracks_gradient(X, *[part.anchors for part in projection.parts]):
         _validation.check_finite(_array.constant(X), "X")
+        for part in projection.parts:
+            _warn_without_direction(X, part)
         return project_unchecked(X, projection)
     k = projection.space.n_anchors
     out = _array.empty((X.shape[0], projection.n_outputs), X)
+    views = _array.is_numpy(X) or _array.is_torch(X)  # the standard promises no view
     for i, part in enumerate(projection.parts):
         columns = slice(i * k, (i + 1) * k)
+        target = out[:, columns] if views else _array.empty((X.shape[0], k), X)
         if part.basis is None:
-            out[:, columns] = _similarities(X, part)
-            continue
-        in_place = _array.is_numpy(X) or _array.is_torch(X)
-        filled = _gemm.project(
-            X, _array.astype(part.basis, X.dtype), mean=_cast(part.mean, X),
-            unit=part.entry.folds == "unit", out=out[:, columns] if in_place else None,
-            bfloat16=bfloat16)
-        if not in_place:
-            out[:, columns] = filled
+            _similarities(X, part, target)
+        else:
+            _gemm.project(X, _array.astype(part.basis, X.dtype), mean=_cast(part.mean, X),
+                          unit=part.entry.folds == "unit", out=target, bfloat16=bfloat16)
+        if not views:
+            out[:, columns] = target
     return out
 
 
@@ -240,23 +243,32 @@ def project_unchecked(X: Array, projection: Projection) -> Array:
 
 def _relate(X: Array, part: _Part, mean: Array | None) -> Array:
     """Similarities that do not fold into one product, whitened where asked."""
-    R = part.entry.function(X if mean is None else X - mean, _array.astype(part.anchors, X.dtype))
+    R = part.entry.function(_gemm.centre(X, mean), _array.astype(part.anchors, X.dtype))
+    if tuple(R.shape) != (X.shape[0], part.anchors.shape[0]):
+        raise ValueError(f"similarity {spec_name(part.spec)} returned shape {tuple(R.shape)}; "
+                         f"expected {(X.shape[0], part.anchors.shape[0])}: (samples, anchors)")
     return R if part.whitener is None else R @ _array.astype(part.whitener, X.dtype)
 
 
-def _similarities(X: Array, part: _Part) -> Array:
+def _similarities(X: Array, part: _Part, out: Array) -> None:
+    """Fill ``out`` with similarities that do not fold into one product."""
     _validation.check_finite(X, "X")
+    _warn_without_direction(X, part)
     mean = _cast(part.mean, X)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if part.entry.row_wise:
+            _array.map_rows(lambda x: _relate(x, part, mean), X, part.anchors.shape[0],
+                            8 * (X.shape[1] + part.anchors.shape[0]), 8 * _array.BLOCK_BYTES, out)
+        else:
+            out[:, :] = _relate(X, part, mean)
+    _validation.check_overflow(out, spec_name(part.spec))
+
+
+def _warn_without_direction(X: Array, part: _Part) -> None:
     if "row_scaling" in part.entry.invariant_to:
-        zero = (X == (0 if mean is None else mean)).all(1) if _array.is_numpy(X) else (
-            _array.namespace(X).all(X == (0 if mean is None else mean), axis=1))
-        rows = np.flatnonzero(_array.to_numpy(zero))
+        rows = _gemm.rows_without_direction(X, _cast(part.mean, X))
         if len(rows):
-            _validation.warn_zero_rows(rows, "X", mean is not None)
-    if not part.entry.row_wise:
-        return _relate(X, part, mean)
-    return _array.map_rows(lambda x: _relate(x, part, mean), X, part.anchors.shape[0],
-                           8 * (X.shape[1] + part.anchors.shape[0]), 8 * _array.BLOCK_BYTES)
+            _validation.warn_zero_rows(rows, "X", part.mean is not None)
 
 
 def _cast(mean: Array | None, X: Array) -> Array | None:

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from relatum import _array, _validation
 from relatum._array import Array
-from relatum._geodesic import geodesic
 from relatum._gemm import unit_rows
+from relatum._geodesic import geodesic
 from relatum._minkowski import chebyshev, euclidean, manhattan
 from relatum._quantised import quantised
 
@@ -148,5 +148,6 @@ def as_specs(specs: Spec | Sequence[Spec]) -> list[Spec]:
 def spec_name(spec: Spec) -> str:
     """Write a spec in one word: ``cosine``, ``geodesic(n_neighbors=5)``."""
     if isinstance(spec, tuple):
-        return f"{spec[0]}({', '.join(f'{k}={v!r}' for k, v in sorted(spec[1].items()))})"
+        parameters = ", ".join(f"{k}={v!r}" for k, v in sorted(spec[1].items()))
+        return f"{spec[0]}({parameters})" if parameters else spec[0]
     return spec if isinstance(spec, str) else getattr(spec, "__name__", repr(spec))

@@ -1,0 +1,369 @@
+"""Choosing anchors, pairing them between two spaces, and checking them.
+
+Every selection returns row numbers, so that the same items can be taken from
+another encoder's array. The geometric methods look at directions alone (rows at
+unit norm), since that is what a cosine projection sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from relatum import _array, _validation
+from relatum._array import Array
+from relatum._gemm import unit_rows
+
+__all__ = [
+    "METHODS",
+    "AnchorDiagnostics",
+    "ParallelTest",
+    "anchor_diagnostics",
+    "pair_anchors",
+    "parallel_test",
+    "select_anchors",
+]
+
+NEAR_REPEATED = 1e-4
+"""Anchors whose cosine is within this of 1 count as nearly repeated."""
+
+
+def select_anchors(
+    X: Array,
+    n_anchors: int,
+    *,
+    method: str = "uniform",
+    labels: Any = None,
+    frequencies: Any = None,
+    random_state: Any = None,
+) -> Array:
+    """Choose ``n_anchors`` rows of ``X`` as anchors.
+
+    Parameters
+    ----------
+    X : array (n_samples, n_features)
+        Absolute representations to choose from. For anchors from outside the
+        data (OOD anchors), pass that other data.
+    n_anchors : int
+        At least 1 and at most ``n_samples``.
+    method : str
+        ``uniform``: at random. ``stratified``: at random, as evenly over the
+        classes of ``labels`` as their sizes allow. ``farthest_point``: each the
+        farthest from those before it. ``kmeans``: the real row nearest to each
+        k-means centre. ``pivoted_cholesky``: each the row that the cosine kernel
+        of those before it explains worst. ``most_frequent``: by ``frequencies``,
+        highest first.
+    labels : array (n_samples,), for ``stratified``
+    frequencies : array (n_samples,), for ``most_frequent``
+    random_state : None, int, numpy Generator or RandomState
+
+    Returns
+    -------
+    array of int64 (n_anchors,)
+        Row numbers, each once, in the library of ``X``.
+
+    Raises
+    ------
+    ValueError
+        More anchors than rows, an unknown method (with the nearest suggestion),
+        or a method without what it needs.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum
+    >>> X = np.random.default_rng(0).normal(size=(100, 8))
+    >>> relatum.select_anchors(X, 3, method="farthest_point", random_state=0).shape
+    (3,)
+    """
+    _validation.check_choice(method, "method", METHODS)
+    X = _validation.as_matrix(X, "X", finite=True)
+    n = X.shape[0]
+    _validation.check_integer(n_anchors, "n_anchors", maximum=n, maximum_is="the rows of X")
+    if method == "stratified":
+        labels = _column(labels, "labels", method, n)
+    if method == "most_frequent":
+        frequencies = _column(frequencies, "frequencies", method, n)
+    rng = _validation.random_generator(random_state)
+    chosen = METHODS[method](
+        _array.to_numpy(X), int(n_anchors), rng, labels=labels, frequencies=frequencies
+    )
+    return _array.from_numpy(np.asarray(chosen, dtype=np.int64), X, keep_dtype=True)
+
+
+def _column(values: Any, name: str, method: str, n_rows: int) -> np.ndarray:
+    if values is None:
+        raise ValueError(f"method {method!r} needs {name}: one for each row of X")
+    values = _array.to_numpy(_validation.as_array(values, name))
+    if values.shape != (n_rows,):
+        raise ValueError(
+            f"{name} has shape {values.shape}; expected ({n_rows},): one for each row of X"
+        )
+    return values
+
+
+def _uniform(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
+    return rng.choice(len(X), size=k, replace=False)
+
+
+def _stratified(
+    X: np.ndarray, k: int, rng: np.random.Generator, *, labels: np.ndarray, **_: Any
+) -> np.ndarray:
+    """Deal one row of each class in turn until ``k`` are dealt."""
+    order = rng.permutation(len(X))
+    classes = np.unique(labels, return_inverse=True)[1]
+    turn = np.empty(len(X), dtype=np.int64)
+    for c in range(classes.max() + 1):
+        members = order[classes[order] == c]
+        turn[members] = np.arange(len(members))
+    rank = np.lexsort((rng.random(len(X)), turn))
+    return np.asarray(rank[:k])
+
+
+def _inverse_norms(X: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(X, axis=1).astype(np.float64)
+    return np.asarray(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
+
+
+def _farthest_point(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
+    """One matrix-vector product for each anchor, no copy of ``X``."""
+    inverse = _inverse_norms(X)
+    chosen = [int(rng.integers(len(X)))]
+    closest = np.full(len(X), -np.inf)
+    while len(chosen) < k:
+        latest = chosen[-1]
+        np.maximum(closest, (X @ X[latest]) * inverse * inverse[latest], out=closest)
+        closest[latest] = np.inf
+        chosen.append(int(np.argmin(closest)))
+    return np.asarray(chosen)
+
+
+def _kmeans(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
+    """The member of each cluster that is nearest to its centre; empty ones drawn anew."""
+    import sklearn.cluster
+
+    unit = unit_rows(X)
+    kind = sklearn.cluster.KMeans if len(X) <= 20_000 else sklearn.cluster.MiniBatchKMeans
+    model = kind(n_clusters=k, n_init=1, random_state=int(rng.integers(2**31))).fit(unit)
+    labels = model.labels_
+    distance = np.empty(len(X))
+    for rows in _array.blocks(len(X), 8 * X.shape[1]):
+        distance[rows] = np.linalg.norm(unit[rows] - model.cluster_centers_[labels[rows]], axis=1)
+    order = np.lexsort((distance, labels))
+    first = order[np.unique(labels[order], return_index=True)[1]]
+    rest = np.setdiff1d(np.arange(len(X)), first)
+    return np.concatenate([first, rng.choice(rest, size=k - len(first), replace=False)])
+
+
+def _pivoted_cholesky(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
+    """Pivoted Cholesky of the cosine kernel, done in feature space.
+
+    The residual diagonal is the squared norm that the anchors so far leave
+    unexplained. When nothing is left (as many anchors as the rank of ``X``), a
+    new sweep begins over the rows not chosen yet.
+    """
+    inverse = _inverse_norms(X)
+    free = np.ones(len(X), dtype=bool)
+    chosen: list[int] = []
+    residual, basis = np.zeros(len(X)), np.zeros((0, X.shape[1]))
+    while len(chosen) < k:
+        if residual.max() <= 1e-6:
+            residual, basis = np.where(free, 1.0, 0.0), basis[:0]
+            pivot = int(rng.choice(np.flatnonzero(free)))
+        else:
+            pivot = int(np.argmax(residual))
+        chosen.append(pivot)
+        free[pivot] = False
+        row = X[pivot].astype(np.float64) * inverse[pivot]
+        row -= basis.T @ (basis @ row)
+        row -= basis.T @ (basis @ row)  # twice: rounding leaves a trace of the basis
+        norm = np.linalg.norm(row)
+        if norm > 0:
+            basis = np.vstack([basis, row / norm])
+            residual -= ((X @ basis[-1].astype(X.dtype)) * inverse) ** 2
+        residual[~free] = 0.0
+    return np.asarray(chosen)
+
+
+def _most_frequent(
+    X: np.ndarray, k: int, rng: np.random.Generator, *, frequencies: np.ndarray, **_: Any
+) -> np.ndarray:
+    return np.argsort(-frequencies.astype(np.float64), kind="stable")[:k]
+
+
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "uniform": _uniform,
+    "stratified": _stratified,
+    "farthest_point": _farthest_point,
+    "kmeans": _kmeans,
+    "pivoted_cholesky": _pivoted_cholesky,
+    "most_frequent": _most_frequent,
+}
+
+
+def pair_anchors(ids_x: Any, ids_y: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two sets that are the same item, by id.
+
+    A partial correspondence: ids on one side alone are left out. Row
+    ``idx_x[i]`` of X and ``idx_y[i]`` of Y are the same item, in the order of X.
+
+    Raises
+    ------
+    ValueError
+        An id that occurs twice on one side, or no id in common.
+
+    Examples
+    --------
+    >>> import relatum
+    >>> relatum.pair_anchors(["a", "b", "c"], ["c", "x", "a"])
+    (array([0, 2]), array([2, 0]))
+    """
+    x, y = _ids(ids_x, "ids_x"), _ids(ids_y, "ids_y")
+    place = {item: j for j, item in enumerate(y)}
+    pairs = [(i, place[item]) for i, item in enumerate(x) if item in place]
+    if not pairs:
+        raise ValueError(
+            f"ids_x and ids_y have no id in common; {_example('ids_x', x)}, {_example('ids_y', y)}"
+        )
+    idx_x, idx_y = np.asarray(pairs, dtype=np.int64).T
+    return idx_x, idx_y
+
+
+def _ids(ids: Any, name: str) -> list[Any]:
+    values = (
+        list(_array.to_numpy(_validation.as_array(ids, name)).tolist())
+        if not isinstance(ids, (list, tuple))
+        else list(ids)
+    )
+    seen: dict[Any, int] = {}
+    for row, item in enumerate(values):
+        if seen.setdefault(item, row) != row:
+            raise ValueError(
+                f"{name} has the id {item!r} twice, in rows {seen[item]} and {row}; "
+                "expected each id once"
+            )
+    return values
+
+
+def _example(name: str, ids: list[Any]) -> str:
+    return f"{name} begins with {ids[0]!r}" if ids else f"{name} is empty"
+
+
+@dataclass(frozen=True)
+class AnchorDiagnostics:
+    """How much a set of anchors can tell apart."""
+
+    n_anchors: int
+    n_repeated: int
+    """Anchors that repeat an earlier one exactly."""
+    n_near_repeated: int
+    """Anchors whose cosine to an earlier one is within 1e-4 of 1, repeats included."""
+    rank: int
+    """Numerical rank of the anchors' directions; at most min(n_anchors, n_features)."""
+    effective_rank: float
+    """exp(entropy) of the spectrum of the cosine kernel: how many directions carry it."""
+    warnings: tuple[str, ...]
+
+
+def anchor_diagnostics(anchors: Array, *, center: bool = False) -> AnchorDiagnostics:
+    """Check anchors for collapse: repeated or nearly repeated rows, low rank.
+
+    Warns (``RelatumWarning``) of each thing found; a collapsed set gives relative
+    representations that cannot tell items apart (appendix A.2 of the paper).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.anchors import anchor_diagnostics
+    >>> anchor_diagnostics(np.eye(4)).effective_rank
+    4.0
+    """
+    A = _array.to_numpy(_validation.as_matrix(anchors, "anchors", min_rows=2, finite=True))
+    unit = unit_rows((A - A.mean(axis=0) if center else A).astype(np.float64))
+    K = unit @ unit.T
+    near = np.tril(K > 1 - NEAR_REPEATED, k=-1).any(axis=1)
+    repeated = len(A) - len({row.tobytes() for row in np.ascontiguousarray(A)})
+    spectrum = np.clip(np.linalg.eigvalsh(K)[::-1], 0, None)
+    rank = int(np.sum(spectrum > spectrum[0] * len(A) * np.finfo(A.dtype).eps))
+    share = spectrum[spectrum > 0] / spectrum.sum()
+    effective = round(float(np.exp(-np.sum(share * np.log(share)))), 6)
+    found = []
+    if near.any():
+        found.append(
+            f"anchors has {int(near.sum())} of {len(A)} rows that repeat or nearly "
+            f"repeat an earlier one ({_validation.describe_rows(np.flatnonzero(near))})"
+        )
+    if rank < min(A.shape) or effective < 2:
+        found.append(
+            f"anchors has rank {rank} and effective rank {effective:.1f} with {len(A)} "
+            f"rows of {A.shape[1]} features: the projection collapses"
+        )
+    for message in found:
+        _validation.warn(message, stacklevel=3)
+    return AnchorDiagnostics(len(A), repeated, int(near.sum()), rank, effective, tuple(found))
+
+
+@dataclass(frozen=True)
+class ParallelTest:
+    """Whether two anchor sets look parallel."""
+
+    statistic: float
+    """Correlation of the two similarity matrices, off the diagonal; 1 is a perfect match."""
+    p_value: float
+    """Share of random pairings that correlate as well."""
+    parallel: bool
+    """``p_value`` is below the level."""
+
+
+def parallel_test(
+    anchors_x: Array,
+    anchors_y: Array,
+    *,
+    n_permutations: int = 200,
+    level: float = 0.05,
+    random_state: Any = 0,
+) -> ParallelTest:
+    """Test whether row i of both anchor sets is the same item.
+
+    Correlates the two matrices of centred cosines and compares with random
+    pairings (Mantel, 1967). Warns when the sets do not look parallel: shuffled,
+    off by one, or of unrelated items. Uses at most 500 anchors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.anchors import parallel_test
+    >>> A = np.random.default_rng(0).normal(size=(40, 8))
+    >>> parallel_test(A, 3 * A[:, ::-1]).parallel
+    True
+    """
+    A, B = _validation.check_pair(anchors_x, anchors_y, "anchors_x", "anchors_y", min_rows=4)
+    n_permutations = _validation.check_integer(n_permutations, "n_permutations", minimum=19)
+    rng = _validation.random_generator(random_state)
+    rows = rng.choice(A.shape[0], size=min(500, A.shape[0]), replace=False)
+    K, L = (_off_diagonal_scores(_array.to_numpy(M)[rows]) for M in (A, B))
+    statistic = float(np.sum(K * L))
+    null = np.empty(n_permutations)
+    for i in range(n_permutations):
+        p = rng.permutation(len(rows))
+        null[i] = np.sum(K * L[np.ix_(p, p)])
+    p_value = float((1 + np.sum(null >= statistic)) / (1 + n_permutations))
+    if p_value >= level:
+        _validation.warn(
+            "anchors_x and anchors_y do not look parallel: their similarity matrices correlate "
+            f"at {statistic:.2f}, as random pairings do (p = {p_value:.2f}); expected row i of "
+            "both to be the same item",
+            stacklevel=3,
+        )
+    return ParallelTest(round(statistic, 6), p_value, p_value < level)
+
+
+def _off_diagonal_scores(A: np.ndarray) -> np.ndarray:
+    """Centred cosines with a zero diagonal, at mean 0 and norm 1 off it."""
+    unit = unit_rows((A - A.mean(axis=0)).astype(np.float64))
+    K = unit @ unit.T
+    off = ~np.eye(len(K), dtype=bool)
+    K = np.where(off, K - K[off].mean(), 0.0)
+    return np.asarray(K / max(np.linalg.norm(K), np.finfo(float).tiny))
