@@ -1,0 +1,291 @@
+"""What the commands read: embeddings, labels and anchors, brought into one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relatum import _files, _validation, artifact, vectors
+from relatum._formats import STANDARD, is_npy, load_npy
+from relatum.anchors import pair_anchors
+from relatum.projection import Projection, fit_projection
+from relatum.vectors import Embeddings
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns (or arrays) that hold for every file that has names."""
+
+    column: str | None = None
+    id_column: str | None = None
+
+    def check(self, *paths: str | None) -> None:
+        """Refuse names that no file can have, and standard input for two files."""
+        given = [p for p in paths if p is not None]
+        if (self.column or self.id_column) and all(is_npy(p) for p in given):
+            raise ValueError(
+                "--column and --id-column name a column of .parquet, .npz or .safetensors; "
+                f"{', '.join(given)} has none"
+            )
+        if given.count(STANDARD) > 1:
+            raise ValueError("- (standard input) can be one file only")
+
+    def read(self, path: str) -> Embeddings:
+        if is_npy(path):
+            return vectors.read_embeddings(path)
+        return vectors.read_embeddings(path, column=self.column, id_column=self.id_column)
+
+    def read_anchors(self, path: str, source: Embeddings, name: str) -> Embeddings:
+        return vectors.read_anchors(
+            path, source, column=self.column, id_column=self.id_column, name=name
+        )
+
+
+def check_output(
+    output: str, as_json: bool, *, only_npy: bool = False, saved: str | None = None
+) -> None:
+    """Refuse names that cannot be written before any work is done."""
+    if output == STANDARD and as_json:
+        raise ValueError("--json and --output - both take standard output; write to a file")
+    if vectors.check_output(output) not in (".npy", STANDARD) and only_npy:
+        raise ValueError(f"--output is {output}; expected .npy, or - for standard output")
+    if output != STANDARD:
+        _files.check_target(output)
+    if saved is not None:
+        artifact.check_target(saved)
+
+
+def check_html(path: str | None) -> None:
+    if path is not None:
+        _files.check_target(path)
+        _validation.require("jinja2", "plot", "--html")
+
+
+def paired_rows(
+    ids_a: np.ndarray | None, n_a: int, name_a: str, ids_b: np.ndarray | None, n_b: int, name_b: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two files that are the same item: by id, else by place."""
+    if ids_a is None or ids_b is None:
+        if n_a != n_b:
+            raise ValueError(
+                f"{name_a} has {n_a} rows, {name_b} has {n_b}; expected the same number (row i of "
+                "both is the same item), or ids in both"
+            )
+        return np.arange(n_a), np.arange(n_b)
+    if ids_a.dtype.kind != ids_b.dtype.kind:  # 17 in one file is "17" in the other
+        ids_a, ids_b = ids_a.astype(str), ids_b.astype(str)
+    try:
+        return pair_anchors(ids_a, ids_b)
+    except ValueError as error:
+        raise ValueError(f"{name_a} (x) and {name_b} (y): {error}") from None
+
+
+def pair(a: Embeddings, name_a: str, b: Embeddings, name_b: str) -> tuple[Embeddings, Embeddings]:
+    """Bring two files into the order of the first; items in only one are left out."""
+    rows_a, rows_b = paired_rows(a.ids, len(a.array), name_a, b.ids, len(b.array), name_b)
+    return _take(a, rows_a), _take(b, rows_b)
+
+
+def _take(e: Embeddings, rows: np.ndarray) -> Embeddings:
+    if np.array_equal(rows, np.arange(len(e.array))):
+        return e  # as it is, on the disk where it is mapped
+    return Embeddings(e.array[rows], None if e.ids is None else e.ids[rows])
+
+
+@dataclass(frozen=True)
+class ComparisonInputs:
+    """What ``relatum compare`` compares; row i of all is the same item."""
+
+    X: np.ndarray
+    Y: np.ndarray
+    anchors: Any
+    """None, row numbers of both, or a pair of arrays."""
+    ids: np.ndarray | None
+    labels: np.ndarray | None
+    names: tuple[str, str]
+
+
+def comparison_inputs(
+    paths: tuple[str, str], anchors: str | None, anchors_b: str | None, columns: Columns,
+    labels: str | None = None, label_column: str | None = None,
+) -> ComparisonInputs:  # fmt: skip
+    columns.check(*paths, anchors, anchors_b)
+    a, b = columns.read(paths[0]), columns.read(paths[1])
+    rows_a, rows_b = paired_rows(a.ids, len(a.array), paths[0], b.ids, len(b.array), paths[1])
+    x, y = _take(a, rows_a), _take(b, rows_b)
+    return ComparisonInputs(
+        x.array,
+        y.array,
+        _comparison_anchors(paths, (a, b), anchors, anchors_b, columns, rows_a),
+        x.ids,
+        None if labels is None else _labels((paths[0], labels), len(a.array), label_column)[rows_a],
+        (Path(paths[0]).stem, Path(paths[1]).stem),
+    )
+
+
+def _comparison_anchors(
+    paths: tuple[str, str], spaces: tuple[Embeddings, Embeddings], anchors: str | None,
+    anchors_b: str | None, columns: Columns, rows_a: np.ndarray,
+) -> Any:  # fmt: skip
+    if anchors is None:
+        if anchors_b is not None:
+            raise ValueError("--anchors-b comes with --anchors: the same items in the encoder of A")
+        return None
+    if anchors_b is None:
+        n = len(spaces[0].array)
+        try:
+            rows = vectors.read_indices(anchors)
+        except ValueError as error:
+            raise ValueError(f"{error} (embeddings of anchors come with --anchors-b)") from None
+        rows = _validation.check_indices(rows, anchors, n)
+        return _places(rows, rows_a, n, anchors, paths[1])
+    left = columns.read_anchors(anchors, spaces[0], paths[0])
+    right = columns.read_anchors(anchors_b, spaces[1], paths[1])
+    left, right = pair(left, anchors, right, anchors_b)
+    return left.array, right.array
+
+
+def _places(rows: np.ndarray, paired: np.ndarray, n: int, anchors: str, other: str) -> np.ndarray:
+    """Turn row numbers of a file into places among its paired rows."""
+    place = np.full(n, -1)
+    place[paired] = np.arange(len(paired))
+    found = place[rows]
+    if (found < 0).any():
+        missing = rows[found < 0]
+        message = f"{anchors}: {other} lacks the items of {_validation.describe_rows(missing)}"
+        if (found < 0).all():
+            raise ValueError(f"{message}; expected anchors that both files have")
+        _validation.warn(f"{message}; {int((found >= 0).sum())} anchors are left")
+    return np.asarray(found[found >= 0])
+
+
+def fitted_projection(
+    columns: Columns, path: str, source: Embeddings, anchors: str | None, to_save: bool,
+    **settings: Any,
+) -> tuple[Projection, Any]:  # fmt: skip
+    """Fit the projection of ``relatum project``, with an estimator where it will be saved."""
+    if anchors is None:
+        raise ValueError("project takes --anchors (row numbers or embeddings) or --map")
+    chosen = columns.read_anchors(anchors, source, path)
+    if not to_save:  # without scikit-learn, whose import takes longer than most projections
+        return fit_projection(chosen.array, anchor_ids=chosen.ids, **settings), None
+    from relatum.estimators import RelativeProjection
+
+    estimator = RelativeProjection(**settings).fit(chosen.array, ids=chosen.ids)
+    return estimator.projection_, estimator
+
+
+def load_projection(path: str) -> tuple[Projection, Any]:
+    from relatum.estimators import RelativeProjection
+
+    fitted = artifact.load(path)
+    if not isinstance(fitted, RelativeProjection):
+        raise TypeError(
+            f"{path} holds a {type(fitted).__name__}; expected a relative projection, as "
+            "relatum project --save writes"
+        )
+    return fitted.projection_, fitted
+
+
+def ids_for(output: str, source: Embeddings, path: str) -> np.ndarray | None:
+    """Return the ids to write along, or say that the format has no place for them."""
+    if source.ids is not None and is_npy(output):
+        _validation.warn(f"{output}: .npy cannot hold the ids of {path}; they are left out")
+        return None
+    return source.ids
+
+
+def describe(path: str, columns: Columns) -> dict[str, Any]:
+    """Say what a file holds: a saved object, row numbers or labels, or embeddings."""
+    if path.lower().endswith(artifact.SUFFIX) and artifact.is_artifact(path):
+        manifest = artifact.read_manifest(path, verify=True)
+        return {"file": path, "holds": "a fitted object", **manifest}
+    columns.check(path)
+    if is_npy(path) and path != STANDARD:
+        values = load_npy(path)
+        if values.ndim == 1:
+            found = {"holds": "one dimension (row numbers or labels)", "n_rows": len(values)}
+            return {"file": path, **found, "dtype": str(values.dtype)}
+    array, ids = columns.read(path)
+    found = {"file": path, "holds": "embeddings", "n_rows": array.shape[0]}
+    found |= {"n_features": array.shape[1], "dtype": str(array.dtype), "ids": "none"}
+    if ids is not None:
+        found |= {"ids": "strings" if ids.dtype.kind == "U" else "integers"}
+        found |= {"first_id": ids[0].item(), "last_id": ids[-1].item()}
+    return found
+
+
+@dataclass(frozen=True)
+class StitchInputs:
+    """What ``relatum stitch`` trains and scores on."""
+
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+    anchors_train: np.ndarray
+    anchors_test: np.ndarray
+    native_x: np.ndarray | None
+
+
+def stitch_inputs(
+    train: tuple[str, str],
+    test: tuple[str, str],
+    anchors: tuple[str, str],
+    native: str | None,
+    columns: Columns,
+    label_column: str | None,
+) -> StitchInputs:
+    columns.check(train[0], test[0], *anchors, native)
+    train_x, test_x = columns.read(train[0]), columns.read(test[0])
+    left = columns.read_anchors(anchors[0], train_x, train[0])
+    right = columns.read_anchors(anchors[1], test_x, test[0])
+    left, right = pair(left, anchors[0], right, anchors[1])
+    return StitchInputs(
+        train_x.array,
+        _labels(train, len(train_x.array), label_column),
+        test_x.array,
+        _labels(test, len(test_x.array), label_column),
+        left.array,
+        right.array,
+        None if native is None else _native(native, test_x, test[0], train_x, train[0], columns),
+    )
+
+
+def _labels(paths: tuple[str, str], n_rows: int, label_column: str | None) -> np.ndarray:
+    """Read labels as strings, so that 1 in one file is "1" in another."""
+    labels = read_labels(paths[1], label_column)
+    if len(labels) != n_rows:
+        raise ValueError(
+            f"{paths[1]} has {len(labels)} labels, {paths[0]} has {n_rows} rows; expected one "
+            "label for each row"
+        )
+    return np.asarray(labels, dtype=str)
+
+
+def read_labels(path: str, column: str | None) -> np.ndarray:
+    has_columns = path.lower().endswith((".csv", ".tsv", ".parquet"))
+    return vectors.read_labels(path, column=column if has_columns else None)
+
+
+def _native(
+    path: str, test: Embeddings, test_name: str, train: Embeddings, train_name: str,
+    columns: Columns,
+) -> np.ndarray:  # fmt: skip
+    """Read the test items in the training encoder, in the order of the test file."""
+    native = columns.read(path)
+    _validation.check_same_features(native.array, path, train.array, train_name)
+    rows, rows_native = paired_rows(
+        test.ids, len(test.array), test_name, native.ids, len(native.array), path
+    )
+    if len(rows) < len(test.array):
+        missing: Sequence[int] = np.setdiff1d(np.arange(len(test.array)), rows).tolist()
+        raise ValueError(
+            f"{path} lacks the items of {test_name} in {_validation.describe_rows(missing)}; "
+            "expected all of them"
+        )
+    return np.asarray(native.array[rows_native])

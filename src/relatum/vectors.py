@@ -1,0 +1,220 @@
+"""Embeddings, labels and row numbers on disk.
+
+The suffix says the format: ``.npy`` (memory-mapped), ``.npz``, ``.parquet`` and
+``.safetensors``; ``-`` is ``.npy`` on standard input and output. Nothing is ever
+unpickled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relatum import _array, _files, _formats, _validation
+from relatum._files import FileFormatError, Source
+from relatum._formats import STANDARD
+from relatum._labels import as_indices, read_indices, read_labels
+
+__all__ = [
+    "Embeddings",
+    "read_anchors",
+    "read_embeddings",
+    "read_indices",
+    "read_labels",
+    "write_array",
+    "write_embeddings",
+]
+
+SUFFIXES = tuple(_files.FORMATS)
+NO_IDS = "{path}: .npy cannot hold ids; write to .npz, .parquet or .safetensors"
+
+
+class Embeddings(NamedTuple):
+    """Absolute representations as a file holds them."""
+
+    array: np.ndarray
+    """(n_samples, n_features); read-only and on the disk where it is memory-mapped."""
+    ids: np.ndarray | None
+    """(n_samples,) strings or integers, where the file has them."""
+
+
+def read_embeddings(
+    path: Source, *, column: str | None = None, id_column: str | None = None
+) -> Embeddings:
+    """Read a matrix of embeddings, and its ids where there are any.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.npy`` is memory-mapped. ``.npz`` and ``.safetensors``: the only array, or
+        the one named ``embeddings``, ``embedding``, ``X`` or ``arr_0``. ``.parquet``: the only
+        column whose rows are lists of floats; one FixedSizeList chunk is returned
+        as a view. ``-``: ``.npy`` from standard input.
+    column : str, optional
+        The column or array to read.
+    id_column : str, optional
+        The column or array of ids; else one named ``id``, ``ids`` or ``key``.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A file that is missing, empty, truncated, of another format than its suffix
+        says, pickled, or that holds no matrix of numbers; null rows and lists of
+        unequal length, with their numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "a.npz")
+    >>> relatum.write_embeddings(path, np.eye(3), ids=["a", "b", "c"])
+    >>> array, ids = relatum.read_embeddings(path)
+    >>> array.shape, ids.tolist()
+    ((3, 3), ['a', 'b', 'c'])
+    """
+    if _formats.is_npy(path):
+        if column or id_column:
+            raise ValueError(
+                f"{path} is .npy, which has one array and no names; leave column and id_column out"
+            )
+        return Embeddings(_matrix(_formats.load_npy(path), _formats.name_of(path)), None)
+    suffix = _files.check_source(path, SUFFIXES, "embeddings")
+    array, ids = _formats.READERS[suffix](path, column, id_column)
+    array = _matrix(array, str(path))
+    return Embeddings(array, check_ids(ids, len(array), path))
+
+
+def write_embeddings(path: Source, array: Any, ids: Any = None) -> None:
+    """Write a matrix of embeddings; the suffix says the format.
+
+    The file appears under its name only when it is complete. ``.npy`` and ``-``
+    (standard output) cannot hold ids. bfloat16 tensors are written as float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something that is no matrix of real numbers, ids that do not fit it, ids
+        with a format that has no place for them, or an unknown suffix.
+    OSError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "a.parquet")
+    >>> relatum.write_embeddings(path, np.eye(3, dtype=np.float32), ids=[7, 8, 9])
+    >>> relatum.read_embeddings(path).ids.tolist()
+    [7, 8, 9]
+    """
+    values = _matrix(_array.to_numpy(_validation.as_array(array, "array")), "array")
+    checked = check_ids(ids, len(values), path)
+    suffix = check_output(path)
+    if suffix in (".npy", STANDARD):
+        if checked is not None:
+            raise ValueError(NO_IDS.format(path=path))
+        write_array(path, values)
+        return
+    with _files.replacing(path) as temporary:
+        _formats.WRITERS[suffix](temporary, values, checked)
+
+
+def write_array(path: Source, array: np.ndarray) -> None:
+    """Write any array, such as row numbers, as ``.npy`` to a file or to standard output."""
+    if not _formats.is_npy(path):
+        raise FileFormatError(
+            f"{path} has the suffix {Path(path).suffix!r}; expected .npy, or - for standard output"
+        )
+    _formats.save_npy(path, array)
+
+
+def check_output(path: Source) -> str:
+    """Return the suffix of a file to write (``-`` for standard output), or refuse it."""
+    if str(path) == STANDARD:
+        return STANDARD
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise FileFormatError(
+            f"{path} has the suffix {suffix!r}; expected one of "
+            f"{', '.join(SUFFIXES)}, or - for standard output"
+        )
+    return suffix
+
+
+def read_anchors(
+    path: Source,
+    source: Embeddings,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    name: str = "X",
+) -> Embeddings:
+    """Read anchors from row numbers of ``source`` or from embeddings of their own.
+
+    A 1-D integer array (or ``.txt``, ``.json``) holds row numbers of ``source``,
+    whose ids go along; any other file holds the anchors themselves.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_embeddings` and :func:`read_indices`; row numbers out of range
+        or repeated; anchors with another number of features than ``source``.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile, os
+    >>> from relatum.vectors import Embeddings, read_anchors
+    >>> path = os.path.join(tempfile.mkdtemp(), "rows.npy")
+    >>> np.save(path, [4, 2])
+    >>> read_anchors(path, Embeddings(np.eye(5), None)).array.argmax(axis=1)
+    array([4, 2])
+    """
+    if Path(path).suffix.lower() in (".txt", ".json"):
+        return _rows_of(source, read_indices(path), path)
+    if _formats.is_npy(path):
+        values = _formats.load_npy(path, "anchors")
+        if values.ndim == 1:
+            return _rows_of(source, as_indices(values, path), path)
+        anchors = Embeddings(_matrix(values, _formats.name_of(path)), None)
+    else:
+        anchors = read_embeddings(path, column=column, id_column=id_column)
+    _validation.check_same_features(anchors.array, str(path), source.array, name)
+    return anchors
+
+
+def _rows_of(source: Embeddings, rows: np.ndarray, path: Source) -> Embeddings:
+    rows = _validation.check_indices(rows, str(path), len(source.array))
+    return Embeddings(source.array[rows], None if source.ids is None else source.ids[rows])
+
+
+def _matrix(array: np.ndarray, name: str) -> np.ndarray:
+    """Return a matrix of real numbers in the machine's byte order, or refuse it."""
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise FileFormatError(
+            f"{name} holds {array.dtype} values; expected real numbers (float64, "
+            "float32, float16 or integers)"
+        )
+    if array.ndim != 2:
+        raise FileFormatError(
+            f"{name} holds an array of shape {array.shape}; expected 2 dimensions: (rows, features)"
+        )
+    if 0 in array.shape:
+        raise FileFormatError(
+            f"{name} holds an array of shape {array.shape}; expected at least 1 row and 1 feature"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def check_ids(ids: Any, n_rows: int, name: Source) -> np.ndarray | None:
+    """Return ids as an array of strings or integers, one for each row (None for None)."""
+    if ids is None:
+        return None
+    ids = np.asarray(ids)
+    if ids.dtype.kind == "O" and all(isinstance(i, str) for i in ids.ravel()):
+        ids = ids.astype(str)
+    if ids.dtype.kind not in "iuU" or ids.shape != (n_rows,):
+        raise FileFormatError(
+            f"{name} has ids of type {ids.dtype} and shape {ids.shape}; expected "
+            f"strings or integers, one for each of {n_rows} rows"
+        )
+    return np.asarray(ids, dtype=ids.dtype.newbyteorder("="))
