@@ -296,25 +296,29 @@ def test_in_evaluation_the_anchors_are_encoded_once():
     assert [n_passes() for _ in range(2)] == [1, 0]
 
 
-def test_gradient_through_the_anchors_is_asked_for():
-    grads = []
-    for anchor_gradient in (False, True):
-        model, X = live_model(anchor_gradient=anchor_gradient)
-        model.eval()
-        torch.nn.init.ones_(model.encoder.linear.weight.diagonal())
-        model.latent(X)[:, 0].sum().backward()
-        grads.append(model.encoder.linear.weight.grad)
-    assert not torch.allclose(*grads)
+def test_an_encoder_that_is_a_function_is_asked_again_after_training():
+    X, samples = spaces()
+    scale = torch.ones(6, dtype=torch.float64)
+    module = rnn.RelativeProjection(encoder=lambda x: x * scale, anchor_samples=samples).eval()
+    module(X)
+    scale = torch.arange(1.0, 7.0, dtype=torch.float64)
+    module.train()
+    module.eval()
+    torch.testing.assert_close(module(X), relatum.relative_projection(X, samples * scale))
 
 
-def test_gradient_through_the_anchors_is_that_of_the_expression():
-    model, X = live_model(anchor_gradient=True, center=True, whiten=0.2)
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("anchor_gradient", [False, True])
+def test_gradient_through_the_anchors_is_as_asked_for(anchor_gradient, training):
+    model, X = live_model(anchor_gradient=anchor_gradient, center=True, whiten=0.2)
+    model.train(training)
     model.latent(X).square().sum().backward()
     got = model.encoder.linear.weight.grad.clone()
     model.zero_grad()
-    relatum.relative_projection(
-        model.encoder(X), model.encoder(X[:10]), center=True, whiten=0.2
-    ).square().sum().backward()
+    anchors = model.encoder(X[:10])
+    anchors = anchors if anchor_gradient else anchors.detach()
+    R = relatum.relative_projection(model.encoder(X), anchors, center=True, whiten=0.2)
+    R.square().sum().backward()
     torch.testing.assert_close(model.encoder.linear.weight.grad, got)
 
 
@@ -382,9 +386,13 @@ def test_compiled_in_one_graph(kwargs, fresh_dynamo):
     compiled = torch.compile(module, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(X), module(X))
     module.load_state_dict({**module.state_dict(), "anchors": anchors.flip(0)})
-    torch.testing.assert_close(compiled(X), module(X))
     torch.testing.assert_close(
         compiled(X), relatum.relative_projection(X, anchors.flip(0), **kwargs)
+    )
+    module.bfloat16()  # rounds the anchors
+    rounded = anchors.flip(0).bfloat16().float()
+    torch.testing.assert_close(
+        compiled(X), relatum.relative_projection(X, rounded, **kwargs), rtol=1e-4, atol=1e-5
     )
 
 

@@ -105,11 +105,13 @@ def stitch_at(
         Names as in ``named_modules``. Their output is a tensor ``(n, ...)``; maps
         are flattened to ``(n, features)`` and get B's shape back.
     anchor_samples : tensor, or whatever the networks take
-        The raw anchor items. As many as the layer has features, or more, lose
-        nothing; fewer keep what lies in the anchors' span.
+        The raw anchor items. Only what lies in their span at the layer passes; but
+        many more than the layer has independent directions make the inverse
+        amplify what the two networks do not share.
     similarity, center, whiten
-        As in :func:`relatum.relative_projection`. Centring suits activations,
-        which are seldom around zero, and keeps their norms closer.
+        As in :func:`relatum.relative_projection`. Centred and whitened with λ = 0.1
+        was best by far on small networks trained on scikit-learn's digits (100
+        anchors: accuracy .95 where the networks' own is .97, and .73 to .94 plain).
 
     Returns
     -------
