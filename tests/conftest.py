@@ -12,8 +12,9 @@ import pytest
 from hypothesis import settings
 
 # the same examples on every run; slow shared machines miss hypothesis' deadline
-settings.register_profile("relatum", deadline=None, derandomize=True, database=None,
-                          max_examples=20)
+settings.register_profile(
+    "relatum", deadline=None, derandomize=True, database=None, max_examples=20
+)
 settings.load_profile("relatum")
 
 

@@ -34,8 +34,10 @@ def test_is_array_and_backend_name(backend):
     assert _array.is_array(x)
     assert _array.is_numpy(x) == backend.is_numpy
     assert _array.is_torch(x) == backend.is_torch
-    assert _array.backend_name(x).replace("_", "-") == backend.name.split("-read")[0].split(
-        "-fortran")[0].split("-strided")[0]
+    assert (
+        _array.backend_name(x).replace("_", "-")
+        == backend.name.split("-read")[0].split("-fortran")[0].split("-strided")[0]
+    )
     assert not _array.is_array([1.0])
 
 
@@ -48,19 +50,35 @@ def test_backend_name_of_a_subclass_is_its_library():
     assert _array.backend_name(torch.zeros(2).as_subclass(Mine)) == "torch"
 
 
-@pytest.mark.parametrize(("dtype", "kind"), [
-    ("bool", "bool"), ("int8", "integer"), ("uint8", "integer"), ("float16", "half"),
-    ("float32", "float"), (">f4", "float"), ("complex64", "complex"), ("object", "other"),
-    ("U3", "other"), ("M8[s]", "other"),
-])
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [
+        ("bool", "bool"),
+        ("int8", "integer"),
+        ("uint8", "integer"),
+        ("float16", "half"),
+        ("float32", "float"),
+        (">f4", "float"),
+        ("complex64", "complex"),
+        ("object", "other"),
+        ("U3", "other"),
+        ("M8[s]", "other"),
+    ],
+)
 def test_dtype_kind_of_numpy(dtype, kind):
     assert _array.dtype_kind(np.zeros(2, dtype=dtype)) == kind
 
 
 def test_dtype_kind_and_float_dtype_of_torch():
     torch = pytest.importorskip("torch")
-    expected = {"bool": "bool", "int32": "integer", "bfloat16": "half", "float16": "half",
-                "float64": "float", "complex64": "complex"}
+    expected = {
+        "bool": "bool",
+        "int32": "integer",
+        "bfloat16": "half",
+        "float16": "half",
+        "float64": "float",
+        "complex64": "complex",
+    }
     for name, kind in expected.items():
         assert _array.dtype_kind(torch.zeros(2, dtype=getattr(torch, name))) == kind
     assert _array.float_dtype(torch.zeros(2, dtype=torch.bfloat16)) == torch.float32
@@ -68,8 +86,11 @@ def test_dtype_kind_and_float_dtype_of_torch():
 
 
 def test_float_dtype_widens_half_and_integers(backend):
-    for given_dtype, result in ((np.float32, "float32"), (np.float64, "float64"),
-                                (np.int32, "float64")):
+    for given_dtype, result in (
+        (np.float32, "float32"),
+        (np.float64, "float64"),
+        (np.int32, "float64"),
+    ):
         x = backend.array(np.zeros((2, 2), dtype=given_dtype))
         widened = _array.astype(x, _array.float_dtype(x))
         assert str(widened.dtype).rsplit(".", 1)[-1] == result

@@ -34,11 +34,16 @@ def test_project_is_the_formula(backend, rng, dtype, unit, centred):
     X = rng.normal(size=(30, 5)).astype(dtype)
     basis = rng.normal(size=(5, 7)).astype(dtype)
     mean = rng.normal(size=5).astype(dtype) if centred else None
-    result = _gemm.project(backend.array(X), backend.array(basis), unit=unit,
-                           mean=None if mean is None else backend.array(mean))
+    result = _gemm.project(
+        backend.array(X),
+        backend.array(basis),
+        unit=unit,
+        mean=None if mean is None else backend.array(mean),
+    )
     assert str(result.dtype).endswith(np.dtype(dtype).name)
-    np.testing.assert_allclose(backend.numpy(result), oracle(X, basis, mean, unit),
-                               atol=20 * TOLERANCE[dtype], rtol=0)
+    np.testing.assert_allclose(
+        backend.numpy(result), oracle(X, basis, mean, unit), atol=20 * TOLERANCE[dtype], rtol=0
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -71,8 +76,7 @@ def test_rows_of_any_scale_are_exact(dtype, exponents, seed):
     basis = rng.normal(size=(4, 3)).astype(dtype)
     result = _gemm.project(X.astype(dtype), basis)
     # float32 holds numbers below 1e-38 with fewer digits: judge what it holds
-    np.testing.assert_allclose(result, oracle(X.astype(dtype), basis),
-                               atol=20 * TOLERANCE[dtype])
+    np.testing.assert_allclose(result, oracle(X.astype(dtype), basis), atol=20 * TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e20, 1e30])
@@ -107,8 +111,9 @@ def test_rows_that_equal_the_mean_up_to_rounding_have_no_direction(backend, rng,
 
 
 def test_zero_rows_of_a_plain_product_need_no_warning(backend):
-    result = _gemm.project(backend.array(np.zeros((3, 2))), backend.array(np.ones((2, 2))),
-                           unit=False)
+    result = _gemm.project(
+        backend.array(np.zeros((3, 2))), backend.array(np.ones((2, 2))), unit=False
+    )
     assert (backend.numpy(result) == 0).all()
 
 
@@ -130,11 +135,12 @@ def test_opposite_infinities_do_not_cancel(backend):
 
 def test_a_product_that_overflows_is_refused_with_its_rows(backend):
     X = np.full((5, 3), 1.0, dtype=np.float32)
-    X[[1, 4]] = 1e30
-    basis = np.full((3, 2), 1e15, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"product of X and anchors leaves the range of "
-                                         r"float32 in 2 rows: 1, 4; scale both down"):
-        _gemm.project(backend.array(X), backend.array(basis), unit=False)
+    X[[1, 4]] = 1e15
+    basis = np.full((3, 2), 1e30, dtype=np.float32)
+    message = r"product of X and anchors leaves the range of float32 in 2 rows: 1, 4; scale both"
+    for left, right in ((X, basis), (1e15 * X, 1e-15 * basis)):
+        with pytest.raises(ValueError, match=message):
+            _gemm.project(backend.array(left), backend.array(right), unit=False)
 
 
 def test_a_large_product_that_fits_is_exact(backend):
@@ -164,11 +170,13 @@ def test_expression_is_project_and_is_differentiable(rng):
         plain = _gemm.project(X, basis, mean=mean)
     assert not plain.requires_grad
     torch.testing.assert_close(recorded, plain, rtol=0, atol=1e-13)
-    assert torch.autograd.gradcheck(lambda *a: _gemm.project(a[0], a[1], mean=a[2]),
-                                    (X, basis, mean))
+    assert torch.autograd.gradcheck(
+        lambda *a: _gemm.project(a[0], a[1], mean=a[2]), (X, basis, mean)
+    )
 
 
 # --- unit_rows and centre
+
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_unit_rows(backend, rng, dtype):
@@ -205,6 +213,7 @@ def test_centre_knows_a_coarser_rounding_than_its_dtype(backend):
 
 # --- bfloat16
 
+
 @pytest.fixture
 def fast_bfloat16(monkeypatch):
     """Numbers do not depend on the processor; only the warning does."""
@@ -221,9 +230,15 @@ def test_bfloat16_is_close_and_returns_float32(backend, rng, unit, centred):
     X = _gemm.unit_rows(rng.normal(size=(500, 64))).astype(np.float32)
     basis = _gemm.unit_rows(rng.normal(size=(20, 64))).T.astype(np.float32)
     mean = (0.1 * rng.normal(size=64)).astype(np.float32) if centred else None
-    result = backend.numpy(_gemm.project(
-        backend.array(X), backend.array(basis), unit=unit, bfloat16=True,
-        mean=None if mean is None else backend.array(mean)))
+    result = backend.numpy(
+        _gemm.project(
+            backend.array(X),
+            backend.array(basis),
+            unit=unit,
+            bfloat16=True,
+            mean=None if mean is None else backend.array(mean),
+        )
+    )
     assert result.dtype == np.float32
     error = np.abs(result - oracle(X, basis, mean, unit)).max()
     assert 1e-5 < error < 5e-3  # below 1e-5 it would not be bfloat16

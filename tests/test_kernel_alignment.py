@@ -49,6 +49,7 @@ def related(rng, n, d, e):
 @pytest.mark.parametrize("unbiased", [False, True])
 def test_cka_is_the_textbook(n, d, e, kernel, unbiased, rng, monkeypatch):
     monkeypatch.setattr(_hsic._array.blocks, "__defaults__", (700,))  # several blocks
+    monkeypatch.setattr(_hsic, "PRODUCT_BYTES", 300)
     X, Y = related(rng, n, d, e)
     expected = textbook_cka(kernel_matrix(X, kernel), kernel_matrix(Y, kernel), unbiased)
     assert cka(X, Y, kernel=kernel, unbiased=unbiased) == pytest.approx(expected, abs=1e-10)
@@ -123,6 +124,7 @@ def test_cka_of_different_precisions(rng):
 def test_cka_holds_no_n_by_n_matrix_and_no_copy(kernel, rng, monkeypatch):
     monkeypatch.setattr(_hsic, "MEDIAN_ROWS", 100)
     monkeypatch.setattr(_hsic._array.blocks, "__defaults__", (2**20 if kernel == "rbf" else 2**18,))
+    monkeypatch.setattr(_hsic, "PRODUCT_BYTES", 2**18)
     n = 2500 if kernel == "rbf" else 30_000
     X = rng.normal(size=(n, 64)).astype(np.float32)
     tracemalloc.start()
@@ -178,6 +180,26 @@ def test_cka_of_equal_rows_is_refused(dtype, value, rng):
             cka(a, b)
     with pytest.raises(ValueError, match="the median distance is 0: more than half"):
         cka(X, Y, kernel="rbf")
+
+
+@pytest.mark.parametrize(("n", "d"), [(50, 4), (5, 9)])
+@pytest.mark.parametrize("kernel", ["linear", "rbf"])
+def test_cka_names_what_is_not_finite(n, d, kernel, rng):
+    X = rng.normal(size=(n, d))
+    for bad in (np.nan, np.inf):
+        broken = X.copy()
+        broken[3, 1] = bad
+        with pytest.raises(ValueError, match="Y contains NaN or infinity in 1 row: 3"):
+            cka(X, broken, kernel=kernel)
+    with pytest.raises(ValueError, match="X has values whose sum overflows float32"):
+        cka(np.full((n, d), 3e38, dtype=np.float32), X.astype(np.float32), kernel=kernel)
+
+
+def test_cka_sees_an_outlier_whose_square_overflows(rng):
+    X, Y = related(rng, 60, 5, 7)
+    X[7] *= 1e25
+    found = cka(X.astype(np.float32), Y.astype(np.float32))
+    assert found == pytest.approx(cka(X, Y), abs=1e-5)
 
 
 def test_more_refusals_of_cka(rng, monkeypatch):

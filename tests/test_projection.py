@@ -30,10 +30,16 @@ KERNELS = ["cosine", "dot"]
 
 # settings that between them take every path: one product or not, a mean, a whitener, several parts
 SETTINGS = [
-    {}, {"center": True}, {"whiten": 0.3}, {"center": True, "whiten": 1.0},
-    {"similarity": "dot"}, {"similarity": "dot", "center": True, "whiten": 0.3},
-    {"similarity": "angular"}, {"similarity": "angular", "center": True},
-    {"similarity": "euclidean"}, {"similarity": "manhattan", "center": True},
+    {},
+    {"center": True},
+    {"whiten": 0.3},
+    {"center": True, "whiten": 1.0},
+    {"similarity": "dot"},
+    {"similarity": "dot", "center": True, "whiten": 0.3},
+    {"similarity": "angular"},
+    {"similarity": "angular", "center": True},
+    {"similarity": "euclidean"},
+    {"similarity": "manhattan", "center": True},
     {"similarity": "chebyshev"},
     {"similarity": ["cosine", "euclidean", "dot"]},
     {"similarity": ["cosine", "dot"], "center": True, "whiten": 0.5},
@@ -54,7 +60,8 @@ def data(seed=0, n=20, k=9, d=5, dtype=np.float64):
     rng = np.random.default_rng(seed)
     offset = 0.5 * rng.normal(size=d)
     return (rng.normal(size=(n, d)) + offset).astype(dtype), (
-        rng.normal(size=(k, d)) + offset).astype(dtype)
+        rng.normal(size=(k, d)) + offset
+    ).astype(dtype)
 
 
 ONE = {
@@ -84,6 +91,7 @@ def oracle(X, A, similarity="cosine", center=False, whiten=None):
 
 # --- the formula
 
+
 @each_dtype
 @each_setting
 def test_relative_projection_is_the_formula(backend, setting, dtype):
@@ -92,19 +100,27 @@ def test_relative_projection_is_the_formula(backend, setting, dtype):
     R = relative_projection(x, a, **setting)
     assert type(R) is type(backend.array(X))
     assert R.dtype == x.dtype
-    np.testing.assert_allclose(backend.numpy(R), oracle(X, A, **setting),
-                               atol=2e-5 if dtype == np.float32 else 1e-11)
+    np.testing.assert_allclose(
+        backend.numpy(R), oracle(X, A, **setting), atol=2e-5 if dtype == np.float32 else 1e-11
+    )
     np.testing.assert_array_equal(backend.numpy(x), X)  # untouched
     np.testing.assert_array_equal(backend.numpy(a), A)
 
 
-@given(seed=st.integers(0, 10_000), n=st.integers(1, 8), k=st.integers(2, 8), d=st.integers(1, 8),
-       center=st.booleans(), whiten=st.sampled_from([None, 0.1, 1.0]))
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(1, 8),
+    k=st.integers(2, 8),
+    d=st.integers(1, 8),
+    center=st.booleans(),
+    whiten=st.sampled_from([None, 0.1, 1.0]),
+)
 def test_relative_projection_is_the_formula_at_any_shape(seed, n, k, d, center, whiten):
     X, A = data(seed, n, k, d)
     setting = {"center": center, "whiten": whiten}
-    np.testing.assert_allclose(relative_projection(X, A, **setting), oracle(X, A, **setting),
-                               atol=1e-8)
+    np.testing.assert_allclose(
+        relative_projection(X, A, **setting), oracle(X, A, **setting), atol=1e-8
+    )
 
 
 def test_the_dtype_of_the_result_is_that_of_the_rows():
@@ -120,8 +136,11 @@ def test_the_three_ways_to_project_agree(backend, setting):
     X, A = (backend.array(v) for v in data())
     expected = backend.numpy(relative_projection(X, A, **setting))
     fitted = fit_projection(A, **{"similarity": "cosine", **setting})
-    for R in (project(X, fitted), project_unchecked(X, fitted),
-              project_unchecked(X, prepare(A, **setting))):
+    for R in (
+        project(X, fitted),
+        project_unchecked(X, fitted),
+        project_unchecked(X, prepare(A, **setting)),
+    ):
         np.testing.assert_allclose(backend.numpy(R), expected, atol=1e-12)
 
 
@@ -130,7 +149,7 @@ def test_a_row_alone_equals_that_row_in_a_batch(setting):
     X, A = data()
     batch = relative_projection(X, A, **setting)
     for i in (0, 7):
-        alone = relative_projection(X[i:i + 1], A, **setting)
+        alone = relative_projection(X[i : i + 1], A, **setting)
         np.testing.assert_allclose(alone[0], batch[i], atol=1e-12)
 
 
@@ -151,8 +170,9 @@ def test_quantised_projects_the_whole_batch_together():
     np.testing.assert_array_equal(R, SIMILARITIES["quantised"].function(X, A, threshold=0.8))
     whitened = relative_projection(X, A, similarity=spec, whiten=1.0)
     K = SIMILARITIES["quantised"].function(A, A, threshold=0.8)
-    np.testing.assert_allclose(whitened, R @ fractional_matrix_power(K + np.eye(len(A)), -0.5),
-                               atol=1e-10)
+    np.testing.assert_allclose(
+        whitened, R @ fractional_matrix_power(K + np.eye(len(A)), -0.5), atol=1e-10
+    )
 
 
 def test_a_function_of_ones_own():
@@ -162,7 +182,7 @@ def test_a_function_of_ones_own():
         return np.exp(-np.abs(x[:, None] - anchors[None]).sum(axis=2))
 
     R = relative_projection(X, A, similarity=["cosine", laplacian])
-    np.testing.assert_allclose(R[:, len(A):], np.exp(-oracle(X, A, "manhattan")), atol=1e-12)
+    np.testing.assert_allclose(R[:, len(A) :], np.exp(-oracle(X, A, "manhattan")), atol=1e-12)
     assert fit_projection(A, similarity=laplacian).space.similarity == ("laplacian",)
 
 
@@ -175,15 +195,20 @@ def test_a_function_of_ones_own_that_goes_wrong_is_refused():
     def undefined(x, anchors):
         return np.where(x[:, :1] == X[3, 0], np.nan, 1.0) * np.ones(len(anchors))
 
-    with pytest.raises(ValueError, match=r"similarity narrow returned shape \(20, 1\); expected "
-                                         r"\(20, 9\): \(samples, anchors\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"similarity narrow returned shape \(20, 1\); expected "
+        r"\(20, 9\): \(samples, anchors\)",
+    ):
         relative_projection(X, A, similarity=narrow)
-    with pytest.raises(ValueError, match="the undefined of X and anchors leaves the range of "
-                                         "float64 in 1 row: 3"):
+    with pytest.raises(
+        ValueError, match="the undefined of X and anchors leaves the range of float64 in 1 row: 3"
+    ):
         relative_projection(X, A, similarity=undefined)
 
 
 # --- invariances of the whole
+
 
 def isometry(rng, *arrays):
     """Into a space of more dimensions, which are rotated."""
@@ -213,8 +238,11 @@ def test_rows_may_be_scaled_one_by_one_unless_they_are_centred():
     X, A = data()
     c = np.linspace(0.5, 4, len(X))[:, None]
     for setting in ({}, {"whiten": 0.3}):
-        np.testing.assert_allclose(relative_projection(c * X, A, **setting),
-                                   relative_projection(X, A, **setting), atol=1e-12)
+        np.testing.assert_allclose(
+            relative_projection(c * X, A, **setting),
+            relative_projection(X, A, **setting),
+            atol=1e-12,
+        )
     changed = relative_projection(c * X, A, center=True) - relative_projection(X, A, center=True)
     assert np.abs(changed).max() > 0.05
 
@@ -228,10 +256,21 @@ def test_whitening_makes_the_anchors_inner_products_those_of_the_kernel():
 
 # --- memory
 
-@pytest.mark.parametrize("setting", [
-    {}, {"center": True}, {"center": True, "whiten": 1.0}, {"similarity": "dot"},
-    {"similarity": ["cosine", "dot"], "center": True}, {"similarity": "euclidean"},
-    {"similarity": "manhattan"}, {"similarity": ["angular", "cosine"]}], ids=ids)
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {},
+        {"center": True},
+        {"center": True, "whiten": 1.0},
+        {"similarity": "dot"},
+        {"similarity": ["cosine", "dot"], "center": True},
+        {"similarity": "euclidean"},
+        {"similarity": "manhattan"},
+        {"similarity": ["angular", "cosine"]},
+    ],
+    ids=ids,
+)
 def test_there_is_no_second_copy_of_the_output(setting, monkeypatch):
     block = 2**16
     monkeypatch.setattr(_array, "BLOCK_BYTES", block)
@@ -273,11 +312,19 @@ def test_torch_allocates_one_output(setting, monkeypatch):
 
 # --- the inverse
 
-@pytest.mark.parametrize("setting", [
-    {"similarity": "dot"}, {"similarity": "dot", "center": True},
-    {"similarity": "dot", "whiten": 0.3}, {"similarity": "euclidean"},
-    {"similarity": "euclidean", "center": True}, {"similarity": ["manhattan", "euclidean"]}],
-    ids=ids)
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"similarity": "dot"},
+        {"similarity": "dot", "center": True},
+        {"similarity": "dot", "whiten": 0.3},
+        {"similarity": "euclidean"},
+        {"similarity": "euclidean", "center": True},
+        {"similarity": ["manhattan", "euclidean"]},
+    ],
+    ids=ids,
+)
 def test_inverse_recovers_rows_exactly(backend, setting):
     for dtype in DTYPES:
         X, A = data(dtype=dtype)
@@ -289,9 +336,18 @@ def test_inverse_recovers_rows_exactly(backend, setting):
         np.testing.assert_allclose(backend.numpy(back), X, atol=tolerance)
 
 
-@pytest.mark.parametrize("setting", [
-    {}, {"center": True}, {"whiten": 0.3}, {"center": True, "whiten": 1.0},
-    {"similarity": "angular"}, {"similarity": "angular", "center": True}], ids=ids)
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {},
+        {"center": True},
+        {"whiten": 0.3},
+        {"center": True, "whiten": 1.0},
+        {"similarity": "angular"},
+        {"similarity": "angular", "center": True},
+    ],
+    ids=ids,
+)
 def test_inverse_of_a_cosine_recovers_directions_at_the_anchors_norm(backend, setting):
     for dtype in DTYPES:
         X, A = data(dtype=dtype)
@@ -319,8 +375,11 @@ def test_inverse_with_fewer_anchors_than_features_is_the_shortest_solution():
     np.testing.assert_allclose(back, np.linalg.lstsq(A, R.T, rcond=None)[0].T, atol=1e-10)
 
 
-@pytest.mark.parametrize("setting", [{"similarity": "dot"}, {"similarity": "euclidean"}, {},
-                                     {"center": True, "whiten": 1.0}], ids=ids)
+@pytest.mark.parametrize(
+    "setting",
+    [{"similarity": "dot"}, {"similarity": "euclidean"}, {}, {"center": True, "whiten": 1.0}],
+    ids=ids,
+)
 def test_inverse_into_another_rotated_space_is_a_translation(setting, rng):
     X, A = data()
     if "similarity" not in setting:
@@ -339,8 +398,11 @@ def test_inverse_refuses():
     R = relative_projection(X, A)
     with pytest.raises(ValueError, match="R has 8 columns; expected 9: one for each anchor"):
         inverse_relative_projection(R[:, :8], A)
-    with pytest.raises(ValueError, match=r"similarity manhattan \+ chebyshev has no inverse; "
-                                         "cosine, dot, angular and euclidean have one"):
+    with pytest.raises(
+        ValueError,
+        match=r"similarity manhattan \+ chebyshev has no inverse; "
+        "cosine, dot, angular and euclidean have one",
+    ):
         inverse_relative_projection(np.hstack([R, R]), A, similarity=["manhattan", "chebyshev"])
     R[4, 2] = np.nan
     with pytest.raises(ValueError, match="R contains NaN or infinity in 1 row: 4"):
@@ -348,6 +410,7 @@ def test_inverse_refuses():
 
 
 # --- precision
+
 
 def test_precision_of_the_computation():
     X, A = data(dtype=np.float32)
@@ -360,8 +423,9 @@ def test_precision_of_the_computation():
     np.testing.assert_allclose(narrow, exact, atol=1e-6)
 
 
-@pytest.mark.parametrize("setting", [{}, {"center": True}, {"whiten": 1.0},
-                                     {"center": True, "whiten": 1.0}], ids=ids)
+@pytest.mark.parametrize(
+    "setting", [{}, {"center": True}, {"whiten": 1.0}, {"center": True, "whiten": 1.0}], ids=ids
+)
 def test_bfloat16_error_is_below_five_thousandths(backend, setting, monkeypatch):
     pytest.importorskip("torch")
     if not (backend.is_numpy or backend.is_torch):
@@ -378,12 +442,16 @@ def test_precision_refuses(monkeypatch):
     X, A = data()
     with pytest.raises(ValueError, match=r"precision is 'bfloat61' \(did you mean 'bfloat16'\?\)"):
         relative_projection(X, A, precision="bfloat61")
-    with pytest.raises(ValueError, match=r"precision='bfloat16' takes similarities that are one "
-                                         r"product \(cosine, dot\); got cosine \+ angular"):
+    with pytest.raises(
+        ValueError,
+        match=r"precision='bfloat16' takes similarities that are one "
+        r"product \(cosine, dot\); got cosine \+ angular",
+    ):
         relative_projection(X, A, precision="bfloat16", similarity=["cosine", "angular"])
 
 
 # --- (K + λI)^(-1/2)
+
 
 @pytest.mark.parametrize("whiten", [0.0, 0.1, 3.0])
 def test_inverse_sqrt_against_scipy(backend, whiten):
@@ -410,8 +478,9 @@ def test_gradient_of_inverse_sqrt_against_finite_differences(eigenvalues, whiten
     torch = pytest.importorskip("torch")
     Q = torch.linalg.qr(torch.as_tensor(np.random.default_rng(0).normal(size=(3, 3))))[0]
     K = (Q * torch.tensor(eigenvalues, dtype=torch.float64)) @ Q.T
-    assert torch.autograd.gradcheck(lambda M: inverse_sqrt((M + M.T) / 2, whiten),
-                                    K.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda M: inverse_sqrt((M + M.T) / 2, whiten), K.requires_grad_()
+    )
 
 
 @pytest.mark.parametrize("whiten", [0.0, 0.5])
@@ -423,9 +492,20 @@ def test_gradient_of_inverse_sqrt_where_there_are_more_anchors_than_features(whi
 
 # --- gradients of the whole
 
-@pytest.mark.parametrize("setting", [
-    {}, {"center": True}, {"whiten": 0.3}, {"center": True, "whiten": 0.3}, {"whiten": 0.0},
-    {"similarity": "angular", "center": True}, {"similarity": ["cosine", "euclidean"]}], ids=ids)
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {},
+        {"center": True},
+        {"whiten": 0.3},
+        {"center": True, "whiten": 0.3},
+        {"whiten": 0.0},
+        {"similarity": "angular", "center": True},
+        {"similarity": ["cosine", "euclidean"]},
+    ],
+    ids=ids,
+)
 def test_gradients_against_finite_differences(setting):
     torch = pytest.importorskip("torch")
     X, A = (torch.as_tensor(v).requires_grad_() for v in data(n=3, k=4, d=3))
@@ -476,14 +556,18 @@ def test_rows_are_checked_under_autograd_too():
 
 # --- scales
 
+
 @pytest.mark.parametrize("name", ONE)
 @pytest.mark.parametrize("center", [False, True])
 def test_rows_near_underflow_and_overflow(backend, name, center):
     X, A = data(n=6)
     for scale in (1e-30, 1e30) if name != "dot" else (1e-30,):
         small, anchors = (X * scale).astype(np.float32), (A * scale).astype(np.float32)
-        R = backend.numpy(relative_projection(backend.array(small), backend.array(anchors),
-                                              similarity=name, center=center))
+        R = backend.numpy(
+            relative_projection(
+                backend.array(small), backend.array(anchors), similarity=name, center=center
+            )
+        )
         expected = oracle(small, anchors, name, center).astype(np.float32)  # 1e-60 is no float32
         np.testing.assert_allclose(R, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
@@ -498,19 +582,24 @@ def test_inner_products_that_leave_float32_are_refused(backend, center):
 def test_a_distance_that_leaves_float64_is_refused(backend):
     X, A = data(n=3)
     X[1] *= 1e200
-    with pytest.raises(ValueError, match="the euclidean of X and anchors leaves the range of "
-                                         "float64 in 1 row: 1"):
+    with pytest.raises(
+        ValueError, match="the euclidean of X and anchors leaves the range of float64 in 1 row: 1"
+    ):
         relative_projection(backend.array(X), backend.array(A), similarity="euclidean")
 
 
 # --- rows and anchors without a direction
 
+
 @pytest.mark.parametrize("name", ["cosine", "angular"])
 def test_zero_rows_are_warned_of(backend, name):
     X, A = data()
     X[[1, 4]] = 0
-    with pytest.warns(RelatumWarning, match=r"X has rows that are zero, which have no direction "
-                                            r"\(2 rows: 1, 4\); their cosine to every anchor"):
+    with pytest.warns(
+        RelatumWarning,
+        match=r"X has rows that are zero, which have no direction "
+        r"\(2 rows: 1, 4\); their cosine to every anchor",
+    ):
         R = relative_projection(backend.array(X), backend.array(A), similarity=name)
     np.testing.assert_allclose(backend.numpy(R)[[1, 4]], math.pi / 2 if name == "angular" else 0)
 
@@ -521,11 +610,15 @@ def test_rows_that_equal_the_anchors_mean_are_warned_of(backend, name, dtype):
     X, A = data(dtype=dtype)
     X[3] = A.mean(axis=0)
     X[6] = A[::-1].sum(axis=0) / dtype(len(A))
-    with pytest.warns(RelatumWarning, match=r"X has rows that equal the anchors' mean.*"
-                                            r"\(2 rows: 3, 6\)"):
+    with pytest.warns(
+        RelatumWarning,
+        match=r"X has rows that equal the anchors' mean.*"
+        r"\(2 rows: 3, 6\)",
+    ):
         R = relative_projection(backend.array(X), backend.array(A), similarity=name, center=True)
-    np.testing.assert_allclose(backend.numpy(R)[[3, 6]],
-                               math.pi / 2 if name == "angular" else 0, rtol=1e-6)
+    np.testing.assert_allclose(
+        backend.numpy(R)[[3, 6]], math.pi / 2 if name == "angular" else 0, rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", ["cosine", "angular"])
@@ -537,8 +630,11 @@ def test_anchors_without_a_direction_are_warned_of(backend, name):
         R = relative_projection(backend.array(X), backend.array(zero), similarity=name)
     np.testing.assert_allclose(backend.numpy(R)[:, 5], math.pi / 2 if name == "angular" else 0)
     mean = np.vstack([A, A.mean(axis=0)])
-    with pytest.warns(RelatumWarning, match=r"anchors has rows that equal the anchors' mean.*"
-                                            r"\(1 row: 9\)"):
+    with pytest.warns(
+        RelatumWarning,
+        match=r"anchors has rows that equal the anchors' mean.*"
+        r"\(1 row: 9\)",
+    ):
         fit_projection(backend.array(mean), similarity=name, center=True)
 
 
@@ -551,27 +647,35 @@ def test_zero_rows_mean_nothing_to_a_distance(backend):
 
 # --- fitting
 
+
 @pytest.mark.parametrize("name", [n for n, s in SIMILARITIES.items() if not s.is_kernel])
 def test_whitening_is_refused_for_what_is_not_a_kernel(name):
     X, A = data()
-    with pytest.raises(ValueError, match=r"whiten takes a similarity that is a kernel "
-                                         rf"\(cosine, dot, quantised\); '{name}' is not positive"):
+    with pytest.raises(
+        ValueError,
+        match=r"whiten takes a similarity that is a kernel "
+        rf"\(cosine, dot, quantised\); '{name}' is not positive",
+    ):
         relative_projection(X, A, similarity=name, whiten=1.0)
 
 
 def test_fit_projection_records_the_space():
     _, A = data()
-    fitted = fit_projection(A, similarity=["cosine", ("geodesic", {"n_neighbors": 3})],
-                            center=True, anchor_ids=range(9))
+    fitted = fit_projection(
+        A, similarity=["cosine", ("geodesic", {"n_neighbors": 3})], center=True, anchor_ids=range(9)
+    )
     assert fitted.n_features == 5
     assert fitted.n_outputs == 18
-    assert fitted.space == Space(9, 18, ("cosine", "geodesic(n_neighbors=3)"), True, None,
-                                 hash_ids(range(9)))
+    assert fitted.space == Space(
+        9, 18, ("cosine", "geodesic(n_neighbors=3)"), True, None, hash_ids(range(9))
+    )
 
 
 def test_fit_projection_refuses_ids_of_another_length():
-    with pytest.raises(ValueError, match="anchor_ids has 8 ids, anchors has 9 rows; expected one "
-                                         "id for each anchor"):
+    with pytest.raises(
+        ValueError,
+        match="anchor_ids has 8 ids, anchors has 9 rows; expected one id for each anchor",
+    ):
         fit_projection(data()[1], anchor_ids=list("abcdefgh"))
 
 
@@ -580,15 +684,20 @@ def test_space_differences():
     assert here.differences(here) == []
     assert here.differences(Space(300, 300, ("cosine",), False, None, None)) == []
     assert here.differences(Space(300, 300, ("cosine",), True, 0.5, "abd")) == [
-        "center is False here and True there", "whiten is None here and 0.5 there",
-        "anchor_ids is abc here and abd there"]
+        "center is False here and True there",
+        "whiten is None here and 0.5 there",
+        "anchor_ids is abc here and abd there",
+    ]
     # outputs differ because anchors do: said once
     assert here.differences(Space(200, 200, ("cosine",), False, None, "abc")) == [
-        "n_anchors is 300 here and 200 there"]
+        "n_anchors is 300 here and 200 there"
+    ]
     assert here.differences(Space(300, 600, ("cosine", "dot"), False, None)) == [
-        "similarity is cosine here and cosine+dot there"]
+        "similarity is cosine here and cosine+dot there"
+    ]
     assert here.differences(Space(300, 299, ("cosine",), False, None)) == [
-        "n_outputs is 300 here and 299 there"]
+        "n_outputs is 300 here and 299 there"
+    ]
 
 
 def test_hash_ids():

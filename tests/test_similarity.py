@@ -57,6 +57,7 @@ def data(seed, n=14, k=9, d=5, dtype=np.float64):
 
 # --- the table's declarations
 
+
 def orthogonal(rng, *arrays):
     Q, _ = np.linalg.qr(rng.normal(size=(arrays[0].shape[1],) * 2))
     return [a @ Q for a in arrays]
@@ -82,8 +83,7 @@ def row_scaling(rng, *arrays):
     return [a * np.exp(rng.uniform(-2, 2, size=(len(a), 1))) for a in arrays]
 
 
-MOVES = {f.__name__: f for f in (orthogonal, signed_permutation, translation, scaling,
-                                 row_scaling)}
+MOVES = {f.__name__: f for f in (orthogonal, signed_permutation, translation, scaling, row_scaling)}
 
 
 def change(spec, move, seed, dtype, d=5):
@@ -123,8 +123,13 @@ def test_invariance_holds_for_any_shape(name, seed, d):
 @each_dtype
 @each_spec
 @settings(max_examples=10)
-@given(seed=st.integers(0, 1000), n=st.integers(1, 5), k=st.integers(2, 5), d=st.integers(1, 4),
-       exponent=st.integers(-20, 20))
+@given(
+    seed=st.integers(0, 1000),
+    n=st.integers(1, 5),
+    k=st.integers(2, 5),
+    d=st.integers(1, 4),
+    exponent=st.integers(-20, 20),
+)
 def test_results_are_finite_and_in_the_declared_range(spec, dtype, seed, n, k, d, exponent):
     entry = SIMILARITIES[spec[0]]
     if spec[0] == "dot" and dtype == np.float32:
@@ -151,9 +156,10 @@ def test_orientation_a_row_near_an_anchor_is_closer_than_a_far_one(spec):
         rng, _, A = data(seed)
         near, far = A + 1e-3 * rng.normal(size=A.shape), -A
         R = compute(spec, np.concatenate([near, far]), A)
-        nearest, farthest = np.diag(R[: len(A)]), np.diag(R[len(A):])
-        closer = nearest > farthest if SIMILARITIES[spec[0]].higher_is_closer else (
-            nearest < farthest)
+        nearest, farthest = np.diag(R[: len(A)]), np.diag(R[len(A) :])
+        closer = (
+            nearest > farthest if SIMILARITIES[spec[0]].higher_is_closer else (nearest < farthest)
+        )
         assert closer.all()
 
 
@@ -178,7 +184,7 @@ def test_row_wise_means_that_a_row_alone_equals_that_row_in_a_batch(spec):
     for seed in range(2):
         _, X, A = data(seed, n=8)
         batch = compute((spec[0], parameters), X, A)
-        alone = [compute((spec[0], parameters), X[i:i + 1], A)[0] for i in range(len(X))]
+        alone = [compute((spec[0], parameters), X[i : i + 1], A)[0] for i in range(len(X))]
         largest = max(largest, np.abs(batch - np.stack(alone)).max())
     if SIMILARITIES[spec[0]].row_wise:
         assert largest < 1e-12
@@ -191,11 +197,13 @@ def test_what_folds_is_one_product(name):
     _, X, A = data(0)
     unit = SIMILARITIES[name].folds == "unit"
     basis = (_gemm.unit_rows(A) if unit else A).T
-    np.testing.assert_allclose(compute(name, X, A), _gemm.expression(X, basis, None, unit),
-                               atol=1e-14)
+    np.testing.assert_allclose(
+        compute(name, X, A), _gemm.expression(X, basis, None, unit), atol=1e-14
+    )
 
 
 # --- back ends
+
 
 @each_spec
 def test_back_ends_agree_with_numpy(backend, spec):
@@ -222,6 +230,7 @@ def test_blocks_do_not_change_the_result(backend, spec, monkeypatch):
 
 
 # --- gradients
+
 
 @each_dtype
 @each_spec
@@ -266,14 +275,18 @@ def test_the_value_is_the_same_with_and_without_gradient(spec):
 
 # --- oracles
 
+
 @each_dtype
-@pytest.mark.parametrize(("name", "metric"), [
-    ("euclidean", "euclidean"), ("manhattan", "cityblock"), ("chebyshev", "chebyshev")])
+@pytest.mark.parametrize(
+    ("name", "metric"),
+    [("euclidean", "euclidean"), ("manhattan", "cityblock"), ("chebyshev", "chebyshev")],
+)
 def test_distances_against_scipy(name, metric, dtype):
     _, X, A = data(8, n=50, k=20, d=30, dtype=dtype)
     expected = cdist(X.astype(float), A.astype(float), metric)
-    np.testing.assert_allclose(compute(name, X, A), expected,
-                               rtol=2e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(
+        compute(name, X, A), expected, rtol=2e-6 if dtype == np.float32 else 1e-12
+    )
 
 
 @each_dtype
@@ -283,8 +296,9 @@ def test_cosine_and_dot_against_scikit_learn(dtype):
     X[3] = 0
     tolerance = 1e-6 if dtype == np.float32 else 1e-14
     np.testing.assert_allclose(cosine(X, A), pairwise.cosine_similarity(X, A), atol=tolerance)
-    np.testing.assert_allclose(compute("dot", X, A), pairwise.linear_kernel(X, A),
-                               atol=30 * tolerance)
+    np.testing.assert_allclose(
+        compute("dot", X, A), pairwise.linear_kernel(X, A), atol=30 * tolerance
+    )
 
 
 @each_dtype
@@ -330,14 +344,21 @@ def test_a_distance_too_large_for_float64_is_not_taken_for_zero():
 
 def geodesic_oracle(X, A, n_neighbors):
     """kNN graph of scikit-learn with SciPy's spanning tree; rows enter by their neighbours."""
-    graph = pytest.importorskip("sklearn.neighbors").kneighbors_graph(
-        A, n_neighbors, mode="distance").toarray()
+    graph = (
+        pytest.importorskip("sklearn.neighbors")
+        .kneighbors_graph(A, n_neighbors, mode="distance")
+        .toarray()
+    )
     tree = minimum_spanning_tree(cdist(A, A)).toarray()
     paths = shortest_path(np.maximum(graph, tree), directed=False)
     edges = cdist(X, A)
     near = np.argsort(edges, axis=1)[:, :n_neighbors]
-    return np.array([[min(edges[i, m] + paths[m, j] for m in near[i]) for j in range(len(A))]
-                     for i in range(len(X))])
+    return np.array(
+        [
+            [min(edges[i, m] + paths[m, j] for m in near[i]) for j in range(len(A))]
+            for i in range(len(X))
+        ]
+    )
 
 
 @pytest.mark.parametrize("n_neighbors", [1, 2, 5, 10])
@@ -345,8 +366,11 @@ def geodesic_oracle(X, A, n_neighbors):
 def test_geodesic_against_scikit_learn_and_scipy(n_neighbors, dtype):
     _, X, A = data(13, n=20, k=30, dtype=dtype)
     expected = geodesic_oracle(X.astype(float), A.astype(float), n_neighbors)
-    np.testing.assert_allclose(geodesic(X, A, n_neighbors=n_neighbors), expected,
-                               rtol=1e-6 if dtype == np.float32 else 1e-9)
+    np.testing.assert_allclose(
+        geodesic(X, A, n_neighbors=n_neighbors),
+        expected,
+        rtol=1e-6 if dtype == np.float32 else 1e-9,
+    )
 
 
 def test_geodesic_joins_clusters_that_lie_apart():
@@ -397,7 +421,7 @@ def quantised_oracle(X, A, labels):
     together = together / np.linalg.norm(together, axis=1)[:, None]
     means = np.array([together[labels == labels[i]].mean(axis=0) for i in range(len(labels))])
     means /= np.linalg.norm(means, axis=1)[:, None]
-    return means[: len(X)] @ means[len(X):].T
+    return means[: len(X)] @ means[len(X) :].T
 
 
 @each_dtype
@@ -407,12 +431,16 @@ def test_quantised_against_scikit_learn(linkage, threshold, dtype):
     cluster = pytest.importorskip("sklearn.cluster")
     _, X, A = data(17, n=30, k=10, dtype=dtype)
     unit = _gemm.unit_rows(np.concatenate([X, A]).astype(float))
-    labels = cluster.AgglomerativeClustering(None, distance_threshold=threshold,
-                                             linkage=linkage).fit_predict(unit)
+    labels = cluster.AgglomerativeClustering(
+        None, distance_threshold=threshold, linkage=linkage
+    ).fit_predict(unit)
     assert len(set(labels)) < 40  # something was merged
     R = quantised(X, A, threshold=threshold, linkage=linkage)
-    np.testing.assert_allclose(R, quantised_oracle(X.astype(float), A.astype(float), labels),
-                               atol=1e-6 if dtype == np.float32 else 1e-12)
+    np.testing.assert_allclose(
+        R,
+        quantised_oracle(X.astype(float), A.astype(float), labels),
+        atol=1e-6 if dtype == np.float32 else 1e-12,
+    )
 
 
 def test_quantised_by_kmeans_against_scikit_learn():
@@ -448,15 +476,18 @@ def test_quantised_with_more_clusters_than_distinct_rows_says_nothing():
     np.testing.assert_allclose(quantised(X, A, n_clusters=6), cosine(X, A), atol=1e-12)
 
 
-@pytest.mark.parametrize(("parameters", "message"), [
-    ({}, r"exactly one of threshold .* got threshold=None, n_clusters=None"),
-    ({"threshold": 1.0, "n_clusters": 2}, r"exactly one of threshold .* n_clusters=2"),
-    ({"threshold": -1.0}, "threshold is -1.0; expected a finite number >= 0"),
-    ({"threshold": float("nan")}, "threshold is nan; expected a finite number >= 0"),
-    ({"threshold": 1.0, "linkage": "wards"}, r"linkage is 'wards' \(did you mean 'ward'\?\)"),
-    ({"n_clusters": 0}, "n_clusters is 0; expected at least 1"),
-    ({"n_clusters": 24}, r"n_clusters is 24; expected at most 23 \(rows of X and anchors\)"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({}, r"exactly one of threshold .* got threshold=None, n_clusters=None"),
+        ({"threshold": 1.0, "n_clusters": 2}, r"exactly one of threshold .* n_clusters=2"),
+        ({"threshold": -1.0}, "threshold is -1.0; expected a finite number >= 0"),
+        ({"threshold": float("nan")}, "threshold is nan; expected a finite number >= 0"),
+        ({"threshold": 1.0, "linkage": "wards"}, r"linkage is 'wards' \(did you mean 'ward'\?\)"),
+        ({"n_clusters": 0}, "n_clusters is 0; expected at least 1"),
+        ({"n_clusters": 24}, r"n_clusters is 24; expected at most 23 \(rows of X and anchors\)"),
+    ],
+)
 def test_quantised_refuses(parameters, message):
     _, X, A = data(0)
     with pytest.raises(ValueError, match=message):
@@ -466,12 +497,15 @@ def test_quantised_refuses(parameters, message):
 def test_quantised_refuses_more_rows_than_agglomerative_clustering_takes(monkeypatch):
     _, X, A = data(0)
     monkeypatch.setattr(_quantised, "AGGLOMERATIVE_LIMIT", 20)
-    with pytest.raises(ValueError, match="23 rows together; agglomerative clustering goes up to "
-                                         "20: pass n_clusters"):
+    with pytest.raises(
+        ValueError,
+        match="23 rows together; agglomerative clustering goes up to 20: pass n_clusters",
+    ):
         quantised(X, A, threshold=1.0)
 
 
 # --- faiss, and memory
+
 
 @pytest.fixture(params=["faiss", "without faiss"])
 def with_or_without_faiss(request, monkeypatch):
@@ -555,6 +589,7 @@ def test_minkowski_in_torch_creates_no_three_dimensional_array(function, recorde
 
 # --- looking a similarity up
 
+
 def test_similarity_by_name_with_parameters_and_as_a_function():
     assert similarity("cosine") is SIMILARITIES["cosine"]
     entry = similarity(("geodesic", {"n_neighbors": 3}))
@@ -572,20 +607,30 @@ def test_similarity_by_name_with_parameters_and_as_a_function():
     assert own.row_wise
 
 
-@pytest.mark.parametrize(("spec", "error", "message"), [
-    ("cosin", ValueError, r"similarity is 'cosin' \(did you mean 'cosine'\?\); expected one of "
-                          "cosine, dot, angular"),
-    ("Manhatten", ValueError, r"did you mean 'manhattan'\?"),
-    ("zzz", ValueError, "similarity is 'zzz'; expected one of cosine"),
-    (None, ValueError, "similarity is None; expected one of cosine"),
-    (3, ValueError, "similarity is 3; expected one of cosine"),
-    (("geodesik", {}), ValueError, r"did you mean 'geodesic'\?"),
-    (("geodesic",), TypeError, r"expected a name or \(name, parameters\)"),
-    (("cosine", "dot"), TypeError, r"expected a name or \(name, parameters\)"),
-    (("geodesic", {"k": 3}), TypeError, "similarity 'geodesic' has no parameter 'k'; it has "
-                                        "n_neighbors"),
-    (("cosine", {"k": 3}), TypeError, "similarity 'cosine' has no parameter 'k'; it has none"),
-])
+@pytest.mark.parametrize(
+    ("spec", "error", "message"),
+    [
+        (
+            "cosin",
+            ValueError,
+            r"similarity is 'cosin' \(did you mean 'cosine'\?\); expected one of "
+            "cosine, dot, angular",
+        ),
+        ("Manhatten", ValueError, r"did you mean 'manhattan'\?"),
+        ("zzz", ValueError, "similarity is 'zzz'; expected one of cosine"),
+        (None, ValueError, "similarity is None; expected one of cosine"),
+        (3, ValueError, "similarity is 3; expected one of cosine"),
+        (("geodesik", {}), ValueError, r"did you mean 'geodesic'\?"),
+        (("geodesic",), TypeError, r"expected a name or \(name, parameters\)"),
+        (("cosine", "dot"), TypeError, r"expected a name or \(name, parameters\)"),
+        (
+            ("geodesic", {"k": 3}),
+            TypeError,
+            "similarity 'geodesic' has no parameter 'k'; it has n_neighbors",
+        ),
+        (("cosine", {"k": 3}), TypeError, "similarity 'cosine' has no parameter 'k'; it has none"),
+    ],
+)
 def test_similarity_refuses(spec, error, message):
     with pytest.raises(error, match=message):
         similarity(spec)
@@ -610,7 +655,8 @@ def test_spec_name():
     assert spec_name("dot") == "dot"
     assert spec_name(("dot", {})) == "dot"
     assert spec_name(("quantised", {"threshold": 0.5, "linkage": "ward"})) == (
-        "quantised(linkage='ward', threshold=0.5)")
+        "quantised(linkage='ward', threshold=0.5)"
+    )
     assert spec_name(cosine) == "cosine"
 
 

@@ -68,8 +68,16 @@ def expression(X: Array, basis: Array, mean: Array | None, unit: bool) -> Array:
     return (unit_rows(X) if unit else X) @ basis
 
 
-def project(X: Array, basis: Array, *, mean: Array | None = None, unit: bool = True,
-            out: Array | None = None, bfloat16: bool = False, name: str = "X") -> Array:
+def project(
+    X: Array,
+    basis: Array,
+    *,
+    mean: Array | None = None,
+    unit: bool = True,
+    out: Array | None = None,
+    bfloat16: bool = False,
+    name: str = "X",
+) -> Array:
     """Return ``normalise(X - mean) @ basis``, checked, in blocks.
 
     ``X`` (n, d), ``basis`` (d, k) and ``mean`` (d,) share namespace and dtype.
@@ -92,17 +100,37 @@ def project(X: Array, basis: Array, *, mean: Array | None = None, unit: bool = T
     return out
 
 
-def _run(step: Callable[..., None], X: Array, basis: Array, mean: Array | None, unit: bool,
-         out: Array) -> Array:
+def _run(
+    step: Callable[..., None], X: Array, basis: Array, mean: Array | None, unit: bool, out: Array
+) -> Array:
     """Fill ``out`` block by block; return the norm of each row."""
     norms = _array.empty((X.shape[0],), out)
     rows_of = list(_array.blocks(X.shape[0], X.dtype.itemsize * max(X.shape[1], out.shape[1])))
-    scratch = None if mean is None else _array.empty((rows_of[0].stop, X.shape[1]), X)
+    work = _Workspace(rows_of[0].stop, X, basis, mean)
     with _Threads() as threads:
         for rows in rows_of:
-            centred = None if scratch is None else scratch[: rows.stop - rows.start]
-            step(X[rows], basis, mean, unit, out[rows], norms[rows], centred, threads)
+            step(X[rows], basis, mean, unit, out[rows], norms[rows], work, threads)
     return norms
+
+
+class _Workspace:
+    """What one block needs between input and output, allocated once for all blocks."""
+
+    def __init__(self, n_rows: int, X: Array, basis: Array, mean: Array | None) -> None:
+        half = basis.dtype != X.dtype  # a bfloat16 basis
+        shapes = {
+            "centred": (mean is not None, X, X.shape[1]),
+            "half": (half, basis, X.shape[1]),
+            "product": (half, basis, basis.shape[1]),
+        }
+        self.buffers = {
+            name: _array.empty((n_rows, width), like)
+            for name, (needed, like, width) in shapes.items()
+            if needed
+        }
+
+    def __call__(self, name: str, n_rows: int) -> Array | None:
+        return self.buffers[name][:n_rows] if name in self.buffers else None
 
 
 class _Threads:
@@ -124,9 +152,18 @@ class _Threads:
             list(self.executor.map(function, _array.blocks(n_rows, 1, -(-n_rows // self.n))))
 
 
-def _numpy_step(x: np.ndarray, basis: np.ndarray, mean: np.ndarray | None, unit: bool,
-                out: np.ndarray, norms: np.ndarray, centred: np.ndarray | None,
-                threads: _Threads) -> None:
+def _numpy_step(
+    x: np.ndarray,
+    basis: np.ndarray,
+    mean: np.ndarray | None,
+    unit: bool,
+    out: np.ndarray,
+    norms: np.ndarray,
+    work: _Workspace,
+    threads: _Threads,
+) -> None:
+    centred = work("centred", len(x))
+
     def prepare(rows: slice) -> None:
         part = x[rows]
         with np.errstate(all="ignore"):
@@ -145,33 +182,47 @@ def _numpy_step(x: np.ndarray, basis: np.ndarray, mean: np.ndarray | None, unit:
         threads.over_rows(scale, len(x))
 
 
-def _torch_step(x: Any, basis: Any, mean: Any, unit: bool, out: Any, norms: Any,
-                centred: Any, _threads: _Threads) -> None:
+def _torch_step(
+    x: Any,
+    basis: Any,
+    mean: Any,
+    unit: bool,
+    out: Any,
+    norms: Any,
+    work: _Workspace,
+    _threads: _Threads,
+) -> None:
     import torch
 
     x = x.detach()
-    part = x if centred is None else torch.sub(x, mean, out=centred)
-    norms.copy_(torch.linalg.vector_norm(part, dim=1))
+    part = x if mean is None else torch.sub(x, mean, out=work("centred", len(x)))
+    torch.linalg.vector_norm(part, dim=1, out=norms)
     if basis.dtype == torch.bfloat16:
-        out.copy_(torch.mm(part.to(torch.bfloat16), basis))
+        half = work("half", len(x)).copy_(part)  # type: ignore[union-attr]
+        out.copy_(torch.mm(half, basis, out=work("product", len(x))))
     else:
         torch.mm(part, basis, out=out)
     if unit:
         out.mul_(norms.reciprocal()[:, None])
 
 
-def _project_bfloat16(X: Array, basis: Array, mean: Array | None, unit: bool, out: Array,
-                      name: str) -> Array:
+def _project_bfloat16(
+    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, name: str
+) -> Array:
     """Multiply in bfloat16 through torch; NumPy memory is shared, not copied."""
     torch = _validation.require("torch", "torch", "precision='bfloat16'")
     if not (_array.is_torch(X) or _array.is_numpy(X)):
-        raise TypeError(f"precision='bfloat16' takes NumPy and torch arrays; {name} is a "
-                        f"{_array.backend_name(X)} array")
+        raise TypeError(
+            f"precision='bfloat16' takes NumPy and torch arrays; {name} is a "
+            f"{_array.backend_name(X)} array"
+        )
     x, b, o = (_as_tensor(a) for a in (X, basis, out))
     m = None if mean is None else _as_tensor(mean)
     if x.device.type == "cpu" and not bfloat16_is_fast():
-        _validation.warn("precision='bfloat16' is slow here: this processor has neither AMX "
-                         "nor AVX512-BF16; the result is the same")
+        _validation.warn(
+            "precision='bfloat16' is slow here: this processor has neither AMX "
+            "nor AVX512-BF16; the result is the same"
+        )
     with torch.no_grad():
         norms = _run(_torch_step, x, b.to(torch.bfloat16), m, unit, o)
         _repair(x, b, m, unit, o, norms, name)
@@ -196,8 +247,9 @@ def bfloat16_is_fast() -> bool:
     return any(bool(flags.get(f)) for f in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
-def _project_any(X: Array, basis: Array, mean: Array | None, unit: bool, out: Array,
-                 name: str) -> Array:
+def _project_any(
+    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, name: str
+) -> Array:
     """The same for any array-API namespace, without in-place operations of a library."""
     _validation.check_finite(X, name)
     for rows in _array.blocks(X.shape[0], 8 * max(X.shape[1], out.shape[1])):
@@ -209,8 +261,9 @@ def _project_any(X: Array, basis: Array, mean: Array | None, unit: bool, out: Ar
     return out
 
 
-def _repair(X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, norms: Array,
-            name: str) -> None:
+def _repair(
+    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, norms: Array, name: str
+) -> None:
     """Refuse rows that are not finite; redo those whose norm left the safe range."""
     xp = _array.namespace(out)
     low, high = _safe_range(X, basis, mean, unit, out)
@@ -237,8 +290,9 @@ def _repair(X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, 
         _validation.warn_zero_rows(np.asarray(zero), name, mean is not None)
 
 
-def _safe_range(X: Array, basis: Array, mean: Array | None, unit: bool,
-                out: Array) -> tuple[float, float]:
+def _safe_range(
+    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array
+) -> tuple[float, float]:
     """Return the least and the largest norm of a row at which the fast path is exact."""
     xp = _array.namespace(out)
     info = xp.finfo(out.dtype)

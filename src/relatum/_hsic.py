@@ -13,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _array
+from relatum import _array, _validation
 from relatum._array import Array
+
+PRODUCT_BYTES = 2 * _array.BLOCK_BYTES
+"""Centred rows that one product takes; threads wait for each other at every product."""
 
 MEDIAN_ROWS = 2_000
 """Rows that the median distance of an RBF kernel is taken from."""
@@ -61,31 +64,53 @@ def hsic(
     )
 
 
-def linear_sums(X: Array, Y: Array) -> KernelSums:
+def linear_sums(X: Array, Y: Array, *, diagonals: bool = True) -> KernelSums:
     """Return the sums of ``K = Xc Xc'`` and ``L = Yc Yc'``, both centred.
 
     In feature space (``<K, L> = |Xc'Yc|²``, three products of d × d) unless there
-    are fewer rows than features.
+    are fewer rows than features. Only the U-statistic needs the ``diagonals``.
+    Refuses values that are not finite.
     """
     if X.shape[0] < max(X.shape[1], Y.shape[1]):
-        return _sample_space_sums(_linear_kernel(X), _linear_kernel(Y), X.shape[0])
-    return _feature_space_sums(X, Y)
+        return _sample_space_sums(_linear_kernel(X, "X"), _linear_kernel(Y, "Y"), X.shape[0])
+    means = _mean(X, "X"), _mean(Y, "Y")
+    with np.errstate(all="ignore"):  # an overflow is computed again at another scale
+        sums = _feature_space_sums(X, Y, _less(X, means[0]), _less(Y, means[1]), diagonals)
+    if all(
+        _in_range(s, m, len(sums.rows_k)) for s, m in zip((sums.kk, sums.ll), means, strict=True)
+    ):
+        return sums
+    return _feature_space_sums(X, Y, centring(X), centring(Y), diagonals)
 
 
-def _feature_space_sums(X: Array, Y: Array) -> KernelSums:
+def _in_range(square: float, mean: Array, n: int) -> bool:
+    """Tell whether products of rows less their mean kept their digits, unscaled."""
+    xp = _array.namespace(mean)
+    size = float(xp.max(xp.abs(mean)))
+    return bool(n * 1e-9 * max(1.0, size * size) < square**0.5 < n * 1e15)
+
+
+def _feature_space_sums(
+    X: Array,
+    Y: Array,
+    center_x: Callable[[slice], Array],
+    center_y: Callable[[slice], Array],
+    diagonals: bool,
+) -> KernelSums:
     xp = _array.namespace(X, Y)
     n = X.shape[0]
-    center_x, center_y = centring(X), centring(Y)
-    diagonal_k, diagonal_l = np.empty(n), np.empty(n)
+    diagonal_k, diagonal_l = np.zeros(n), np.zeros(n)
     xx = xy = yy = 0.0
-    for rows in _array.blocks(n, 4 * max(X.shape[1], Y.shape[1])):
+    width = max(X.shape[1], Y.shape[1])
+    for rows in _array.blocks(n, 4 * width, PRODUCT_BYTES):
         x, y = center_x(rows), center_y(rows)
         common = xp.result_type(x, y)
         xx = xx + _array.wide(x.T @ x)
         yy = yy + _array.wide(y.T @ y)
         xy = xy + _array.wide(_array.astype(x, common).T @ _array.astype(y, common))
-        diagonal_k[rows] = _array.to_numpy(_row_dots(x))
-        diagonal_l[rows] = _array.to_numpy(_row_dots(y))
+        if diagonals:
+            diagonal_k[rows] = _array.to_numpy(_row_dots(x))
+            diagonal_l[rows] = _array.to_numpy(_row_dots(y))
     kk, kl, ll = (float(xp.sum(c * c)) for c in (xx, xy, yy))
     zero = np.zeros(n)
     return KernelSums(kk, kl, ll, zero, zero, diagonal_k, diagonal_l)
@@ -95,31 +120,45 @@ def _row_dots(x: Array) -> Array:
     return np.vecdot(x, x) if _array.is_numpy(x) else _array.namespace(x).sum(x * x, axis=1)
 
 
-def centring(X: Array) -> Callable[[slice], Array]:
-    """Return a function that gives a block of rows less the mean, at a scale near 1.
-
-    Rows that are all the same but for rounding come back as exact zeros.
-    """
+def _mean(X: Array, name: str) -> Array:
+    """Return the mean of the rows, which NaN and infinity do not survive."""
     xp = _array.namespace(X)
     mean = 0.0
-    low, high = X[0, :], X[0, :]
     for rows in _array.blocks(X.shape[0], 8 * X.shape[1]):
         block = X[rows, :]
-        mean = mean + _array.wide(xp.mean(block, axis=0)) * (block.shape[0] / X.shape[0])
-        low = xp.minimum(low, xp.min(block, axis=0))
-        high = xp.maximum(high, xp.max(block, axis=0))
-    mean = _array.astype(mean, X.dtype)
-    spread = float(xp.max(high - low))
-    size = max(float(xp.max(xp.abs(low))), float(xp.max(xp.abs(high))))
-    factor = 1.0 if 1e-3 < spread < 1e3 else 1.0 / spread if spread > 0 else 0.0
-    if spread <= 4 * float(xp.finfo(X.dtype).eps) * size:
-        factor = 0.0
+        with np.errstate(all="ignore"):  # what comes of it is refused below
+            mean = mean + _array.wide(xp.mean(block, axis=0)) * (block.shape[0] / X.shape[0])
+    if not bool(xp.all(xp.isfinite(mean))):
+        _validation.check_finite(X, name)
+        raise ValueError(f"{name} has values whose sum overflows {X.dtype}; expected smaller ones")
+    return _array.astype(mean, X.dtype)
 
+
+def _less(X: Array, mean: Array, factor: float = 1.0) -> Callable[[slice], Array]:
     def block_of(rows: slice) -> Array:
         block = X[rows, :] - mean
         return block if factor == 1.0 else block * factor
 
     return block_of
+
+
+def centring(X: Array, name: str = "X") -> Callable[[slice], Array]:
+    """Return a function that gives a block of rows less the mean, at a scale near 1.
+
+    Rows that are all the same but for rounding come back as exact zeros.
+    """
+    xp = _array.namespace(X)
+    mean = _mean(X, name)
+    low, high = X[0, :], X[0, :]
+    for rows in _array.blocks(X.shape[0], 8 * X.shape[1]):
+        low = xp.minimum(low, xp.min(X[rows, :], axis=0))
+        high = xp.maximum(high, xp.max(X[rows, :], axis=0))
+    spread = float(xp.max(high - low))
+    size = max(float(xp.max(xp.abs(low))), float(xp.max(xp.abs(high))))
+    factor = 1.0 if 1e-3 < spread < 1e3 else 1.0 / spread if spread > 0 else 0.0
+    if spread <= 4 * float(xp.finfo(X.dtype).eps) * size:
+        factor = 0.0
+    return _less(X, mean, factor)
 
 
 def _sample_space_sums(
@@ -141,8 +180,8 @@ def _sample_space_sums(
     return KernelSums(kk, kl, ll, *vectors)
 
 
-def _linear_kernel(X: Array) -> Callable[[slice], Array]:
-    centred = _array.wide(centring(X)(slice(0, X.shape[0])))
+def _linear_kernel(X: Array, name: str) -> Callable[[slice], Array]:
+    centred = _array.wide(centring(X, name)(slice(0, X.shape[0])))
     return lambda rows: centred[rows, :] @ centred.T
 
 
@@ -151,17 +190,17 @@ def rbf_sums(X: Array, Y: Array, sigma: float) -> KernelSums:
 
     A constant changes neither HSIC, and without it wide kernels lose no digits.
     """
-    return _sample_space_sums(_rbf_kernel(X, sigma), _rbf_kernel(Y, sigma), X.shape[0])
+    return _sample_space_sums(_rbf_kernel(X, sigma, "X"), _rbf_kernel(Y, sigma, "Y"), X.shape[0])
 
 
 def rbf_matrix(X: np.ndarray, sigma: float) -> np.ndarray:
     """Return the whole RBF kernel matrix less 1, (n, n)."""
-    return np.asarray(_rbf_kernel(X, sigma)(slice(0, len(X))))
+    return np.asarray(_rbf_kernel(X, sigma, "X")(slice(0, len(X))))
 
 
-def _rbf_kernel(X: Array, sigma: float) -> Callable[[slice], Array]:
+def _rbf_kernel(X: Array, sigma: float, name: str) -> Callable[[slice], Array]:
     xp = _array.namespace(X)
-    centred = _array.wide(centring(X)(slice(0, X.shape[0])))
+    centred = _array.wide(centring(X, name)(slice(0, X.shape[0])))
     width = sigma * median_distance(centred)
     if width == 0:
         raise ValueError(

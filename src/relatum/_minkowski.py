@@ -27,8 +27,11 @@ def euclidean(X: Array, anchors: Array) -> Array:
     def block(x: Array) -> Array:
         xp = _array.namespace(x)
         x64 = _array.wide(x)
-        square = (xp.sum(x64 * x64, axis=1, keepdims=True) - 2 * (x64 @ A.T)
-                  + xp.sum(A * A, axis=1)[None, :])
+        square = (
+            xp.sum(x64 * x64, axis=1, keepdims=True)
+            - 2 * (x64 @ A.T)
+            + xp.sum(A * A, axis=1)[None, :]
+        )
         return _array.astype(_array.safe_sqrt(square), x.dtype)
 
     if _array.tracks_gradient(X, anchors):
@@ -50,22 +53,28 @@ def _distance(X: Array, anchors: Array, p: float) -> Array:
     if _array.is_numpy(X):
         return _numpy_distance(X, anchors, p)
     if not _array.is_torch(X):
-        return _array.map_rows(lambda x: _anchor_by_anchor(x, anchors, p), X, anchors.shape[0],
-                               16 * (X.shape[1] + anchors.shape[0]))
+        return _array.map_rows(
+            lambda x: _anchor_by_anchor(x, anchors, p),
+            X,
+            anchors.shape[0],
+            16 * (X.shape[1] + anchors.shape[0]),
+        )
     if _array.tracks_gradient(X, anchors) or X.device.type != "cpu":
         import torch
 
         return torch.cdist(X, anchors, p=p)
-    return _array.from_numpy(
-        _numpy_distance(_array.to_numpy(X), _array.to_numpy(anchors), p), X)
+    return _array.from_numpy(_numpy_distance(_array.to_numpy(X), _array.to_numpy(anchors), p), X)
 
 
 def _numpy_distance(X: np.ndarray, anchors: np.ndarray, p: float) -> np.ndarray:
     faiss = _faiss() if X.dtype == np.float32 else None
     if faiss is not None:
         metric = faiss.METRIC_L1 if p == 1.0 else faiss.METRIC_Linf
-        return np.asarray(faiss.pairwise_distances(
-            np.ascontiguousarray(X), np.ascontiguousarray(anchors, np.float32), metric=metric))
+        return np.asarray(
+            faiss.pairwise_distances(
+                np.ascontiguousarray(X), np.ascontiguousarray(anchors), metric=metric
+            )
+        )
     from scipy.spatial.distance import cdist
 
     out = np.empty((X.shape[0], anchors.shape[0]), dtype=X.dtype)
@@ -89,6 +98,5 @@ def _faiss() -> Any:
 def _anchor_by_anchor(x: Array, anchors: Array, p: float) -> Array:
     xp = _array.namespace(x)
     reduce = xp.sum if p == 1.0 else xp.max
-    columns = [reduce(xp.abs(x - anchors[j, :][None, :]), axis=1)
-               for j in range(anchors.shape[0])]
+    columns = [reduce(xp.abs(x - anchors[j, :][None, :]), axis=1) for j in range(anchors.shape[0])]
     return xp.stack(columns, axis=1)

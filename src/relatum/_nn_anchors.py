@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from relatum import _array, _validation
-from relatum.projection import Projection, Space, fit_projection, hash_ids, prepare
+from relatum._space import hash_ids
+from relatum.projection import Projection, Space, fit_projection, prepare
 from relatum.similarity import Spec, as_specs, spec_name
 
 HALF = (torch.float16, torch.bfloat16)

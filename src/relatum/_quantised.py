@@ -15,9 +15,15 @@ AGGLOMERATIVE_LIMIT = 30_000
 its distance matrix alone would take n² / 2 * 8 bytes, 3.6 GB here."""
 
 
-def quantised(X: Array, anchors: Array, *, threshold: float | None = None,
-              n_clusters: int | None = None, linkage: str = "ward",
-              random_state: int = 0) -> Array:
+def quantised(
+    X: Array,
+    anchors: Array,
+    *,
+    threshold: float | None = None,
+    n_clusters: int | None = None,
+    linkage: str = "ward",
+    random_state: int = 0,
+) -> Array:
     """Cosine similarity after each vector is replaced by its cluster's mean, in [-1, 1].
 
     Vectors and anchors are L2-normalised and clustered *together*; each row
@@ -41,19 +47,26 @@ def quantised(X: Array, anchors: Array, *, threshold: float | None = None,
         there are too many rows for agglomerative clustering.
     """
     if (threshold is None) == (n_clusters is None):
-        raise ValueError("quantised takes exactly one of threshold (agglomerative) and n_clusters "
-                         f"(k-means); got threshold={threshold!r}, n_clusters={n_clusters!r}")
+        raise ValueError(
+            "quantised takes exactly one of threshold (agglomerative) and n_clusters "
+            f"(k-means); got threshold={threshold!r}, n_clusters={n_clusters!r}"
+        )
     xp = _array.namespace(X, anchors)
     n = X.shape[0]
     together = xp.concat([unit_rows(X), unit_rows(anchors)], axis=0)
     points = _array.to_numpy(together).astype(np.float64)
     if threshold is not None:
-        labels = _agglomerative(points, _validation.check_nonnegative(threshold, "threshold"),
-                                linkage)
+        labels = _agglomerative(
+            points, _validation.check_nonnegative(threshold, "threshold"), linkage
+        )
     else:
-        labels = _kmeans(points, _validation.check_integer(
-            n_clusters, "n_clusters", maximum=len(points),
-            maximum_is="rows of X and anchors"), random_state)
+        labels = _kmeans(
+            points,
+            _validation.check_integer(
+                n_clusters, "n_clusters", maximum=len(points), maximum_is="rows of X and anchors"
+            ),
+            random_state,
+        )
     means = unit_rows(_array.segment_mean(together, labels, int(labels.max()) + 1))
     label = _array.from_numpy(labels, X, keep_dtype=True)
     return xp.take(means, label[:n], axis=0) @ xp.take(means, label[n:], axis=0).T
@@ -63,11 +76,13 @@ def _agglomerative(points: np.ndarray, threshold: float, linkage: str) -> np.nda
     if len(points) > AGGLOMERATIVE_LIMIT:
         raise ValueError(
             f"X and anchors have {len(points)} rows together; agglomerative clustering goes up "
-            f"to {AGGLOMERATIVE_LIMIT}: pass n_clusters to quantise by k-means")
+            f"to {AGGLOMERATIVE_LIMIT}: pass n_clusters to quantise by k-means"
+        )
     _validation.check_choice(linkage, "linkage", ["ward", "complete", "average", "single"])
     # scikit-learn wants a positive threshold; the smallest merges repeated rows alone
     model: Any = _cluster("AgglomerativeClustering")(
-        n_clusters=None, distance_threshold=max(threshold, 1e-9), linkage=linkage)
+        n_clusters=None, distance_threshold=max(threshold, 1e-9), linkage=linkage
+    )
     return np.asarray(model.fit_predict(points), dtype=np.int64)
 
 

@@ -51,8 +51,9 @@ def as_array(X: Any, name: str) -> Array:
     if isinstance(X, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; expected an array without missing values")
     if _array.is_torch(X) and str(X.layout) != "torch.strided":
-        raise TypeError(f"{name} is a sparse tensor ({X.layout}); expected a dense one: "
-                        f"pass {name}.to_dense()")
+        raise TypeError(
+            f"{name} is a sparse tensor ({X.layout}); expected a dense one: pass {name}.to_dense()"
+        )
     if _array.is_numpy(X):
         return np.asarray(X)  # a subclass, such as np.matrix, may mean something else by *
     if _array.is_array(X):
@@ -78,11 +79,14 @@ def as_matrix(X: Any, name: str = "X", *, min_rows: int = 1, finite: bool = Fals
         )
     if X.ndim != 2:
         hint = f"; a single row is {name}.reshape(1, -1)" if X.ndim == 1 else ""
-        raise ValueError(f"{name} has {X.ndim} dimension(s), shape {tuple(X.shape)}; "
-                         f"expected 2: (rows, features){hint}")
+        raise ValueError(
+            f"{name} has {X.ndim} dimension(s), shape {tuple(X.shape)}; "
+            f"expected 2: (rows, features){hint}"
+        )
     if X.shape[0] < min_rows or X.shape[1] < 1:
-        raise ValueError(f"{name} has shape {tuple(X.shape)}; expected at least "
-                         f"{min_rows} row(s) and 1 feature")
+        raise ValueError(
+            f"{name} has shape {tuple(X.shape)}; expected at least {min_rows} row(s) and 1 feature"
+        )
     X = _array.astype(X, _array.float_dtype(X))
     if finite:
         check_finite(X, name)
@@ -93,18 +97,21 @@ def check_finite(X: Array, name: str) -> None:
     """Refuse NaN and infinity, with the rows that hold them."""
     bad = _rows_not_finite(X)
     if bad:
-        raise ValueError(f"{name} contains NaN or infinity in {describe_rows(bad)}; "
-                         "expected finite numbers")
+        raise ValueError(
+            f"{name} contains NaN or infinity in {describe_rows(bad)}; expected finite numbers"
+        )
 
 
 def check_overflow(R: Array, what: str, first_row: int = 0) -> None:
     """Refuse a result that left the range of its dtype, with the rows of X that did."""
     bad = _rows_not_finite(R)
     if bad:
-        raise ValueError(f"the {what} of X and anchors leaves the range of "
-                         f"{str(R.dtype).rsplit('.', 1)[-1]} in "
-                         f"{describe_rows(r + first_row for r in bad)}; scale both down, "
-                         "or compute in float64")
+        raise ValueError(
+            f"the {what} of X and anchors leaves the range of "
+            f"{str(R.dtype).rsplit('.', 1)[-1]} in "
+            f"{describe_rows(r + first_row for r in bad)}; scale both down, "
+            "or compute in float64"
+        )
 
 
 def _rows_not_finite(X: Array) -> list[int]:
@@ -124,15 +131,23 @@ def _rows_not_finite(X: Array) -> list[int]:
 def check_distinct(X: np.ndarray, name: str) -> None:
     """Refuse rows that are all the same; warn of rows that repeat an earlier one."""
     first: dict[bytes, int] = {}
-    repeated = [(i, j) for i, row in enumerate(np.ascontiguousarray(X))
-                if (j := first.setdefault(row.tobytes(), i)) != i]
+    repeated = [
+        (i, j)
+        for i, row in enumerate(np.ascontiguousarray(X))
+        if (j := first.setdefault(row.tobytes(), i)) != i
+    ]
     if len(first) == 1:
-        raise ValueError(f"{name} has {len(X)} rows that are all the same; every relative "
-                         "representation would be constant (collapse)")
+        raise ValueError(
+            f"{name} has {len(X)} rows that are all the same; every relative "
+            "representation would be constant (collapse)"
+        )
     if repeated:
         i, j = repeated[0]
-        warn(f"{name} has {len(repeated)} repeated rows (row {i} repeats row {j}); "
-             "they add no information", stacklevel=5)
+        warn(
+            f"{name} has {len(repeated)} repeated rows (row {i} repeats row {j}); "
+            "they add no information",
+            stacklevel=5,
+        )
 
 
 def describe_rows(rows: Iterable[int], limit: int = 5) -> str:
@@ -149,30 +164,45 @@ def warn(message: str, stacklevel: int = 4) -> None:
 
 def warn_zero_rows(rows: np.ndarray, name: str, centred: bool) -> None:
     what = "equal the anchors' mean" if centred else "are zero"
-    warn(f"{name} has rows that {what}, which have no direction ({describe_rows(rows)}); "
-         "their cosine to every anchor is set to 0")
+    warn(
+        f"{name} has rows that {what}, which have no direction ({describe_rows(rows)}); "
+        "their cosine to every anchor is set to 0"
+    )
 
 
 def check_same_backend(X: Array, name_x: str, Y: Array, name_y: str) -> None:
     if _array.backend_name(X) != _array.backend_name(Y):
-        raise TypeError(f"{name_x} is a {_array.backend_name(X)} array, {name_y} a "
-                        f"{_array.backend_name(Y)} array; expected the same library for both")
+        raise TypeError(
+            f"{name_x} is a {_array.backend_name(X)} array, {name_y} a "
+            f"{_array.backend_name(Y)} array; expected the same library for both"
+        )
 
 
 def check_same_features(X: Array, name_x: str, Y: Array, name_y: str) -> None:
     if X.shape[1] != Y.shape[1]:
-        raise ValueError(f"{name_x} has {X.shape[1]} features, {name_y} has {Y.shape[1]}; "
-                         "expected the same number")
+        raise ValueError(
+            f"{name_x} has {X.shape[1]} features, {name_y} has {Y.shape[1]}; "
+            "expected the same number"
+        )
 
 
 def check_same_rows(X: Array, name_x: str, Y: Array, name_y: str) -> None:
     if X.shape[0] != Y.shape[0]:
-        raise ValueError(f"{name_x} has {X.shape[0]} rows, {name_y} has {Y.shape[0]}; "
-                         "expected the same number: row i of both is the same item")
+        raise ValueError(
+            f"{name_x} has {X.shape[0]} rows, {name_y} has {Y.shape[0]}; "
+            "expected the same number: row i of both is the same item"
+        )
 
 
-def check_pair(X: Any, Y: Any, name_x: str = "X", name_y: str = "Y", *,
-               min_rows: int = 1, same_features: bool = False) -> tuple[Array, Array]:
+def check_pair(
+    X: Any,
+    Y: Any,
+    name_x: str = "X",
+    name_y: str = "Y",
+    *,
+    min_rows: int = 1,
+    same_features: bool = False,
+) -> tuple[Array, Array]:
     """Return two matrices whose row i is the same item in two spaces."""
     X = as_matrix(X, name_x, min_rows=min_rows, finite=True)
     Y = as_matrix(Y, name_y, min_rows=min_rows, finite=True)
@@ -193,8 +223,9 @@ def check_choice(value: object, name: str, options: Iterable[str]) -> str:
     raise ValueError(f"{name} is {value!r}{hint}; expected one of {', '.join(options)}")
 
 
-def check_integer(value: object, name: str, minimum: int = 1, maximum: int | None = None,
-                  maximum_is: str = "") -> int:
+def check_integer(
+    value: object, name: str, minimum: int = 1, maximum: int | None = None, maximum_is: str = ""
+) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} is {value!r}; expected an integer")
     if int(value) < minimum:
@@ -222,13 +253,17 @@ def check_indices(indices: Any, name: str, n_rows: int) -> np.ndarray:
     """Return row numbers as int64, in range and without repeats."""
     indices = np.asarray(_array.to_numpy(as_array(indices, name)))
     if indices.ndim != 1 or indices.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {indices.dtype} and {indices.ndim} dimension(s); "
-                        "expected 1-D integer row numbers")
+        raise TypeError(
+            f"{name} has dtype {indices.dtype} and {indices.ndim} dimension(s); "
+            "expected 1-D integer row numbers"
+        )
     if indices.size == 0:
         raise ValueError(f"{name} is empty; expected at least one row number")
     if indices.min() < 0 or indices.max() >= n_rows:
-        raise ValueError(f"{name} has row numbers from {indices.min()} to {indices.max()}; "
-                         f"expected 0 to {n_rows - 1}")
+        raise ValueError(
+            f"{name} has row numbers from {indices.min()} to {indices.max()}; "
+            f"expected 0 to {n_rows - 1}"
+        )
     if len(np.unique(indices)) < len(indices):
         raise ValueError(f"{name} repeats row numbers; expected each at most once")
     return np.asarray(indices, dtype=np.int64)
@@ -245,5 +280,7 @@ def random_generator(random_state: Any) -> np.random.Generator:
     integer = isinstance(random_state, numbers.Integral) and not isinstance(random_state, bool)
     if integer and int(random_state) >= 0:
         return np.random.default_rng(int(random_state))
-    raise TypeError(f"random_state is {random_state!r}; expected None, an integer >= 0, "
-                    "a numpy Generator or a RandomState")
+    raise TypeError(
+        f"random_state is {random_state!r}; expected None, an integer >= 0, "
+        "a numpy Generator or a RandomState"
+    )

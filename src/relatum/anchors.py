@@ -101,11 +101,11 @@ def _column(values: Any, name: str, method: str, n_rows: int) -> np.ndarray:
         raise ValueError(
             f"{name} has shape {values.shape}; expected ({n_rows},): one for each row of X"
         )
-    return values
+    return np.asarray(values)
 
 
 def _uniform(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    return rng.choice(len(X), size=k, replace=False)
+    return np.asarray(rng.choice(len(X), size=k, replace=False))
 
 
 def _stratified(

@@ -64,9 +64,12 @@ def cka(
     1.0
     """
     _validation.check_choice(kernel, "kernel", KERNELS)
-    X, Y = _validation.check_pair(X, Y, min_rows=4 if unbiased else 3)
+    least = 4 if unbiased else 3
+    X, Y = (_validation.as_matrix(A, n, min_rows=least) for A, n in ((X, "X"), (Y, "Y")))
+    _validation.check_same_backend(X, "X", Y, "Y")
+    _validation.check_same_rows(X, "X", Y, "Y")
     if kernel == "linear":
-        sums = _hsic.linear_sums(X, Y)
+        sums = _hsic.linear_sums(X, Y, diagonals=unbiased)
     else:
         if _validation.check_nonnegative(sigma, "sigma") == 0:
             raise ValueError("sigma is 0; expected a positive fraction of the median distance")

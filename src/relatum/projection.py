@@ -7,63 +7,29 @@ it. :func:`fit_projection` turns anchors into a :class:`Projection`, and
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from relatum import _array, _gemm, _validation
 from relatum._array import Array
+from relatum._space import Space, hash_ids
+from relatum._whitening import inverse_sqrt
 from relatum.similarity import SIMILARITIES, Similarity, Spec, as_specs, similarity, spec_name
 
 __all__ = [
-    "Projection", "Space", "fit_projection", "inverse_project", "inverse_relative_projection",
-    "project", "relative_projection",
+    "Projection",
+    "Space",
+    "fit_projection",
+    "inverse_project",
+    "inverse_relative_projection",
+    "project",
+    "relative_projection",
 ]
 
 PRECISIONS = ("float64", "float32", "bfloat16")
-
-
-@dataclass(frozen=True)
-class Space:
-    """What kind of relative space a representation lives in.
-
-    Two encoders' relative representations share a space when every field agrees:
-    a head trained in one runs in the other.
-    """
-
-    n_anchors: int
-    n_outputs: int
-    similarity: tuple[str, ...]
-    center: bool
-    whiten: float | None
-    anchor_ids: str | None = None
-    """Hash of the anchors' ids in order, where they are known."""
-
-    def differences(self, other: Space) -> list[str]:
-        """Name what differs, in words; ids count only where both are known."""
-        found: list[str] = []
-        for field in ("n_anchors", "similarity", "center", "whiten", "n_outputs", "anchor_ids"):
-            mine, theirs = getattr(self, field), getattr(other, field)
-            if field == "anchor_ids" and (mine is None or theirs is None):
-                continue
-            if mine != theirs and not (field == "n_outputs" and found):
-                found.append(f"{field} is {_show(mine)} here and {_show(theirs)} there")
-        return found
-
-
-def _show(value: Any) -> str:
-    return "+".join(value) if isinstance(value, tuple) else str(value)
-
-
-def hash_ids(ids: Any) -> str | None:
-    """Return a short hash of the anchors' ids in order (None for None)."""
-    if ids is None:
-        return None
-    text = "\n".join(str(i) for i in np.asarray(ids).tolist())
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -76,6 +42,7 @@ class _Part:
     mean: Array | None
     basis: Array | None  # where all folds into one product
     whitener: Array | None  # (K + λI)^(-1/2), where it does not fold
+    pseudo_inverses: dict[float, Array] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -91,9 +58,14 @@ class Projection:
         return self.space.n_outputs
 
 
-def fit_projection(anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosine",
-                   center: bool = False, whiten: float | None = None,
-                   anchor_ids: Any = None) -> Projection:
+def fit_projection(
+    anchors: Array,
+    *,
+    similarity: Spec | Sequence[Spec] = "cosine",
+    center: bool = False,
+    whiten: float | None = None,
+    anchor_ids: Any = None,
+) -> Projection:
     """Prepare the relative projection onto ``anchors``.
 
     Parameters
@@ -121,28 +93,37 @@ def fit_projection(anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosin
     if anchors.shape[0] < 2:
         raise ValueError(f"anchors has {anchors.shape[0]} row; expected at least 2")
     if anchor_ids is not None and len(anchor_ids) != anchors.shape[0]:
-        raise ValueError(f"anchor_ids has {len(anchor_ids)} ids, anchors has "
-                         f"{anchors.shape[0]} rows; expected one id for each anchor")
+        raise ValueError(
+            f"anchor_ids has {len(anchor_ids)} ids, anchors has "
+            f"{anchors.shape[0]} rows; expected one id for each anchor"
+        )
     whiten = _validation.check_whiten(whiten)
     _validation.check_finite(_array.constant(anchors), "anchors")
     _validation.check_distinct(_array.to_numpy(anchors), "anchors")
-    projection = prepare(anchors, similarity=similarity, center=center, whiten=whiten,
-                         ids_hash=hash_ids(anchor_ids))
+    projection = prepare(
+        anchors, similarity=similarity, center=center, whiten=whiten, ids_hash=hash_ids(anchor_ids)
+    )
     for part in projection.parts:
         if "row_scaling" in part.entry.invariant_to:
             _warn_zero_anchors(part.anchors, center)
     return projection
 
 
-def prepare(anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosine",
-            center: bool = False, whiten: float | None = None,
-            ids_hash: str | None = None) -> Projection:
+def prepare(
+    anchors: Array,
+    *,
+    similarity: Spec | Sequence[Spec] = "cosine",
+    center: bool = False,
+    whiten: float | None = None,
+    ids_hash: str | None = None,
+) -> Projection:
     """:func:`fit_projection` without its checks: differentiable in ``anchors``."""
     specs = as_specs(similarity)
     parts = tuple(_fit_part(anchors, spec, bool(center), whiten) for spec in specs)
     k = anchors.shape[0]
-    space = Space(k, k * len(specs), tuple(spec_name(s) for s in specs), bool(center), whiten,
-                  ids_hash)
+    space = Space(
+        k, k * len(specs), tuple(spec_name(s) for s in specs), bool(center), whiten, ids_hash
+    )
     return Projection(parts, anchors.shape[1], space)
 
 
@@ -150,14 +131,15 @@ def _fit_part(anchors: Array, spec: Spec, center: bool, whiten: float | None) ->
     entry = similarity(spec)
     if whiten is not None and not entry.is_kernel:
         kernels = ", ".join(n for n, s in SIMILARITIES.items() if s.is_kernel)
-        raise ValueError(f"whiten takes a similarity that is a kernel ({kernels}); "
-                         f"{spec_name(spec)!r} is not positive semidefinite")
+        raise ValueError(
+            f"whiten takes a similarity that is a kernel ({kernels}); "
+            f"{spec_name(spec)!r} is not positive semidefinite"
+        )
     xp = _array.namespace(anchors)
     A = _array.wide(anchors)
     mean = xp.mean(A, axis=0) if center else None
-    eps = float(xp.finfo(anchors.dtype).eps)
-    A = _gemm.centre(A, mean, eps)
-    whitener = None if whiten is None else inverse_sqrt(entry.function(A, A), whiten, eps)
+    A = _gemm.centre(A, mean, eps=float(xp.finfo(anchors.dtype).eps))
+    whitener = None if whiten is None else inverse_sqrt(entry.function(A, A), whiten)
     basis = None
     if entry.folds is not None:
         basis = (_gemm.unit_rows(A) if entry.folds == "unit" else A).T
@@ -170,32 +152,6 @@ def _warn_zero_anchors(A: Array, center: bool) -> None:
     zero = np.flatnonzero(~_array.to_numpy(A).any(axis=1))
     if len(zero):
         _validation.warn_zero_rows(zero, "anchors", center)
-
-
-def inverse_sqrt(K: Array, whiten: float, eps: float = 0.0) -> Array:
-    """Return ``(K + λI)^(-1/2)`` of a positive semidefinite K, symmetric, in float64.
-
-    Directions whose eigenvalue is below rounding error are dropped (λ = 0 with
-    more anchors than features); ``eps`` is the rounding error of the anchors that
-    K came from, which K has squared. Under autograd the value comes from the
-    eigendecomposition and the gradient from divided differences of w^(-1/2)
-    (Daleckii and Krein), which stay finite where eigenvalues repeat.
-    """
-    xp = _array.namespace(K)
-    w, V = xp.linalg.eigh(_array.constant(K))
-    w = w + whiten
-    floor = xp.max(w) * (K.shape[0] * max(float(xp.finfo(K.dtype).eps), eps**2))
-    kept = w > floor
-    root = xp.sqrt(xp.where(kept, w, xp.ones_like(w)))
-    value = (V * xp.where(kept, 1 / root, xp.zeros_like(w))[None, :]) @ V.T
-    if not _array.tracks_gradient(K):
-        return value
-    a, b = root[:, None], root[None, :]
-    inverse = xp.where(kept, 1 / root, xp.zeros_like(w))
-    # of a kept and a dropped direction: (1/a - 0) / (a² - 0); of two dropped ones: 0
-    slope = xp.where(kept[:, None] & kept[None, :], -1 / (a * b * (a + b)),
-                     (inverse[:, None] + inverse[None, :]) ** 3)
-    return value + V @ ((V.T @ (K - _array.constant(K)) @ V) * slope) @ V.T
 
 
 def project(X: Array, projection: Projection, *, precision: str | None = None) -> Array:
@@ -220,8 +176,14 @@ def project(X: Array, projection: Projection, *, precision: str | None = None) -
         if part.basis is None:
             _similarities(X, part, target)
         else:
-            _gemm.project(X, _array.astype(part.basis, X.dtype), mean=_cast(part.mean, X),
-                          unit=part.entry.folds == "unit", out=target, bfloat16=bfloat16)
+            _gemm.project(
+                X,
+                _array.astype(part.basis, X.dtype),
+                mean=_cast(part.mean, X),
+                unit=part.entry.folds == "unit",
+                out=target,
+                bfloat16=bfloat16,
+            )
         if not views:
             out[:, columns] = target
     return out
@@ -245,8 +207,10 @@ def _relate(X: Array, part: _Part, mean: Array | None) -> Array:
     """Similarities that do not fold into one product, whitened where asked."""
     R = part.entry.function(_gemm.centre(X, mean), _array.astype(part.anchors, X.dtype))
     if tuple(R.shape) != (X.shape[0], part.anchors.shape[0]):
-        raise ValueError(f"similarity {spec_name(part.spec)} returned shape {tuple(R.shape)}; "
-                         f"expected {(X.shape[0], part.anchors.shape[0])}: (samples, anchors)")
+        raise ValueError(
+            f"similarity {spec_name(part.spec)} returned shape {tuple(R.shape)}; "
+            f"expected {(X.shape[0], part.anchors.shape[0])}: (samples, anchors)"
+        )
     return R if part.whitener is None else R @ _array.astype(part.whitener, X.dtype)
 
 
@@ -257,8 +221,14 @@ def _similarities(X: Array, part: _Part, out: Array) -> None:
     mean = _cast(part.mean, X)
     with np.errstate(over="ignore", invalid="ignore"):
         if part.entry.row_wise:
-            _array.map_rows(lambda x: _relate(x, part, mean), X, part.anchors.shape[0],
-                            8 * (X.shape[1] + part.anchors.shape[0]), 8 * _array.BLOCK_BYTES, out)
+            _array.map_rows(
+                lambda x: _relate(x, part, mean),
+                X,
+                part.anchors.shape[0],
+                8 * (X.shape[1] + part.anchors.shape[0]),
+                8 * _array.BLOCK_BYTES,
+                out,
+            )
         else:
             out[:, :] = _relate(X, part, mean)
     _validation.check_overflow(out, spec_name(part.spec))
@@ -290,14 +260,22 @@ def _to_precision(X: Array, precision: str | None, projection: Projection) -> tu
     if precision != "bfloat16":
         return _array.astype(X, getattr(xp, precision)), False
     if any(part.basis is None for part in projection.parts):
-        raise ValueError("precision='bfloat16' takes similarities that are one product (cosine, "
-                         f"dot); got {' + '.join(projection.space.similarity)}")
+        raise ValueError(
+            "precision='bfloat16' takes similarities that are one product (cosine, "
+            f"dot); got {' + '.join(projection.space.similarity)}"
+        )
     return _array.astype(X, xp.float32), True
 
 
-def relative_projection(X: Array, anchors: Array, *, similarity: Spec | Sequence[Spec] = "cosine",
-                        center: bool = False, whiten: float | None = None,
-                        precision: str | None = None) -> Array:
+def relative_projection(
+    X: Array,
+    anchors: Array,
+    *,
+    similarity: Spec | Sequence[Spec] = "cosine",
+    center: bool = False,
+    whiten: float | None = None,
+    precision: str | None = None,
+) -> Array:
     r"""Represent each row of ``X`` by its similarities to the anchors.
 
     Plain: ``R[i, j] = sim(x_i, a_j)`` (equation 2 of Moschella et al., 2023).
@@ -365,15 +343,19 @@ def inverse_project(R: Array, projection: Projection) -> Array:
     R = _validation.as_matrix(R, "R", finite=True)
     _validation.check_same_backend(R, "R", projection.parts[0].anchors, "anchors")
     if R.shape[1] != projection.n_outputs:
-        raise ValueError(f"R has {R.shape[1]} columns; expected {projection.n_outputs}: one for "
-                         "each anchor and similarity")
+        raise ValueError(
+            f"R has {R.shape[1]} columns; expected {projection.n_outputs}: one for "
+            "each anchor and similarity"
+        )
     k = projection.space.n_anchors
     for i, part in enumerate(projection.parts):
         name = part.spec if isinstance(part.spec, str) else ""
         if part.basis is not None or name in ("euclidean", "angular"):
-            return _invert(R[:, i * k:(i + 1) * k], part, name)
-    raise ValueError(f"similarity {' + '.join(projection.space.similarity)} has no inverse; "
-                     "cosine, dot, angular and euclidean have one")
+            return _invert(R[:, i * k : (i + 1) * k], part, name)
+    raise ValueError(
+        f"similarity {' + '.join(projection.space.similarity)} has no inverse; "
+        "cosine, dot, angular and euclidean have one"
+    )
 
 
 def _invert(R: Array, part: _Part, name: str) -> Array:
@@ -385,20 +367,34 @@ def _invert(R: Array, part: _Part, name: str) -> Array:
         A = A - center
         square = xp.sum(A * A, axis=1)[None, :] - values * values
         square = square - xp.mean(square, axis=1, keepdims=True)
-        X = center + 0.5 * square @ xp.linalg.pinv(A.T, rtol=rtol)
+        X = center + 0.5 * square @ _pseudo_inverse(part, A.T, rtol)
     else:
         basis = part.basis
         if name == "angular":
             basis, values = _gemm.unit_rows(A).T, xp.cos(values)
-        X = values @ xp.linalg.pinv(basis, rtol=rtol)
+        X = values @ _pseudo_inverse(part, basis, rtol)
         if part.entry.folds != "linear":
             X = _gemm.unit_rows(X) * xp.mean(xp.linalg.vector_norm(A, axis=1))
     return _array.astype(X if part.mean is None else X + part.mean, R.dtype)
 
 
-def inverse_relative_projection(R: Array, anchors: Array, *,
-                                similarity: Spec | Sequence[Spec] = "cosine",
-                                center: bool = False, whiten: float | None = None) -> Array:
+def _pseudo_inverse(part: _Part, matrix: Array, rtol: float) -> Array:
+    """Return pinv(matrix), kept with ``part`` so that its next batch costs one product."""
+    if _array.tracks_gradient(matrix):
+        return _array.namespace(matrix).linalg.pinv(matrix, rtol=rtol)
+    if rtol not in part.pseudo_inverses:
+        part.pseudo_inverses[rtol] = _array.namespace(matrix).linalg.pinv(matrix, rtol=rtol)
+    return part.pseudo_inverses[rtol]
+
+
+def inverse_relative_projection(
+    R: Array,
+    anchors: Array,
+    *,
+    similarity: Spec | Sequence[Spec] = "cosine",
+    center: bool = False,
+    whiten: float | None = None,
+) -> Array:
     """Return absolute representations whose relative representation is ``R``.
 
     The least-squares solution: ``X = R pinv(B)`` for ``R = normalise(X - m) B``.

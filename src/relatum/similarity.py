@@ -21,8 +21,18 @@ from relatum._minkowski import chebyshev, euclidean, manhattan
 from relatum._quantised import quantised
 
 __all__ = [
-    "SIMILARITIES", "TRANSFORMATIONS", "Similarity", "angular", "chebyshev", "cosine", "dot",
-    "euclidean", "geodesic", "manhattan", "quantised", "similarity",
+    "SIMILARITIES",
+    "TRANSFORMATIONS",
+    "Similarity",
+    "angular",
+    "chebyshev",
+    "cosine",
+    "dot",
+    "euclidean",
+    "geodesic",
+    "manhattan",
+    "quantised",
+    "similarity",
 ]
 
 
@@ -89,13 +99,14 @@ SIMILARITIES: dict[str, Similarity] = {
     "dot": Similarity(dot, (-_INF, _INF), True, _ROTATION, is_kernel=True, folds="linear"),
     "angular": Similarity(angular, (0, math.pi), False, _DIRECTION),
     "euclidean": Similarity(euclidean, (0, _INF), False, _ROTATION | {"translation"}),
-    "manhattan": Similarity(manhattan, (0, _INF), False,
-                            frozenset({"signed_permutation", "translation"})),
-    "chebyshev": Similarity(chebyshev, (0, _INF), False,
-                            frozenset({"signed_permutation", "translation"})),
+    "manhattan": Similarity(
+        manhattan, (0, _INF), False, frozenset({"signed_permutation", "translation"})
+    ),
+    "chebyshev": Similarity(
+        chebyshev, (0, _INF), False, frozenset({"signed_permutation", "translation"})
+    ),
     "geodesic": Similarity(geodesic, (0, _INF), False, _ROTATION | {"translation"}),
-    "quantised": Similarity(quantised, (-1, 1), True, _DIRECTION, is_kernel=True,
-                            row_wise=False),
+    "quantised": Similarity(quantised, (-1, 1), True, _DIRECTION, is_kernel=True, row_wise=False),
 }
 
 Spec = str | tuple[str, Mapping[str, Any]] | Callable[[Array, Array], Array]
@@ -124,16 +135,19 @@ def similarity(spec: Spec) -> Similarity:
     return SIMILARITIES[_validation.check_choice(spec, "similarity", SIMILARITIES)]
 
 
-def _check_parameters(name: str, function: Callable[..., Array],
-                      parameters: Mapping[str, Any]) -> None:
+def _check_parameters(
+    name: str, function: Callable[..., Array], parameters: Mapping[str, Any]
+) -> None:
     import inspect
 
-    known = [p.name for p in inspect.signature(function).parameters.values()
-             if p.kind is p.KEYWORD_ONLY]
+    known = [
+        p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
     for key in parameters:
         if key not in known:
-            raise TypeError(f"similarity {name!r} has no parameter {key!r}; it has "
-                            f"{', '.join(known) or 'none'}")
+            raise TypeError(
+                f"similarity {name!r} has no parameter {key!r}; it has {', '.join(known) or 'none'}"
+            )
 
 
 def as_specs(specs: Spec | Sequence[Spec]) -> list[Spec]:
