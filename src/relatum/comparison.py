@@ -19,7 +19,7 @@ from relatum._comparison_groups import groups
 from relatum._comparison_input import Chosen, choose, parallel_warning
 from relatum._comparison_result import Comparison, Result
 from relatum._resampling import Draws, Repeats
-from relatum.projection import fit_projection, project
+from relatum.projection import relative_projection
 from relatum.similarity import Spec, as_specs, spec_name
 
 __all__ = ["MEASURES", "Comparison", "Measure", "Result", "compare"]
@@ -179,7 +179,7 @@ def compare(
     say(f"{len(chosen.x)} of {X.shape[0]} rows, {len(chosen.anchors_x)} anchors")
     notes = chosen.notes + parallel_warning(chosen)
     R, S = (
-        project(rows, fit_projection(a, similarity=similarity, center=center, whiten=whiten))
+        relative_projection(rows, a, similarity=similarity, center=center, whiten=whiten)
         for rows, a in ((chosen.x, chosen.anchors_x), (chosen.y, chosen.anchors_y))
     )
     repeats = partial(Repeats, n_permutations=n_permutations, n_bootstrap=n_bootstrap)
