@@ -67,9 +67,9 @@ def _distance(X: Array, anchors: Array, p: float) -> Array:
 
 
 def _numpy_distance(X: np.ndarray, anchors: np.ndarray, p: float) -> np.ndarray:
-    faiss = _faiss() if X.dtype == np.float32 else None
-    if faiss is not None:
-        metric = faiss.METRIC_L1 if p == 1.0 else faiss.METRIC_Linf
+    faiss = _faiss() if X.dtype == np.float32 and p == 1.0 else None
+    if faiss is not None:  # its L∞ takes five times SciPy's time, its L1 a seventh
+        metric = faiss.METRIC_L1
         return np.asarray(
             faiss.pairwise_distances(
                 np.ascontiguousarray(X), np.ascontiguousarray(anchors), metric=metric
