@@ -116,6 +116,10 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--record", action="store_true")
     options = parser.parse_args()
+    needed = ["word2vec", "glove"] if options.what == "words" else ["data_dir"]
+    missing = [n for n in needed if getattr(options, n) is None]
+    if missing:
+        parser.error(f"{options.what} needs --{missing[0].replace('_', '-')}")
     result = {"words": words, "trec": trec}[options.what](options)
     if options.record:
         append("quality.jsonl", {"what": options.what, **result})

@@ -61,8 +61,9 @@ def append(name: str, result: dict[str, object]) -> None:
     for package in ("relatum", "numpy", "scipy", "scikit-learn", "torch", "faiss-cpu"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[package] = importlib.metadata.version(package)
+    arguments = [Path(a).name if os.path.isabs(a) else a for a in sys.argv[1:]]
     line = {
-        "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join(["python", "benchmarks/" + Path(sys.argv[0]).name, *arguments]),
         "commit": commit,
         "seed": 0,
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

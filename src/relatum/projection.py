@@ -299,9 +299,9 @@ def relative_projection(
         λ ≥ 0; about 0.3 to 1 suits unit vectors.
     precision : None, "float64", "float32" or "bfloat16"
         What to compute in; None is the precision of ``X``. ``bfloat16``
-        multiplies in bfloat16 (through torch) and returns float32: largest
-        error on unit-norm data 4e-3, for a third to a half of the time where the
-        processor has AMX or AVX512-BF16.
+        multiplies in bfloat16 (through torch) and returns float32: largest error
+        seen 5.1e-3 (``benchmarks/run.py projection``), for about half the time of
+        float32 where the processor has AMX or AVX512-BF16.
 
     Returns
     -------
