@@ -566,8 +566,30 @@ def test_a_reader_that_has_gone_is_no_error(folder, capsys, monkeypatch):
 
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     monkeypatch.setattr("relatum._cli_inputs.describe", fail)
-    assert run("info", "a.npy") == 1
+    assert run("info", "a.npy") == 141  # not 1, which says that a gate failed
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("project", "a.npy", "--anchors", "idx.npy", "-o", "a.npy"),
+        ("project", "a.npy", "--anchors", "idx.npy", "-o", "./idx.npy"),
+        ("anchors", "a.npy", "-n", "5", "-o", "a.npy"),
+    ],
+)
+def test_an_input_is_never_overwritten(arguments, folder, capsys):
+    np.save("idx.npy", np.arange(10))
+    before = [Path(name).read_bytes() for name in ("a.npy", "idx.npy")]
+    assert run(*arguments) == 2
+    assert "is both input and output; write to another file" in capsys.readouterr().err
+    assert [Path(name).read_bytes() for name in ("a.npy", "idx.npy")] == before
+
+
+def test_a_gate_is_a_number(folder, capsys):
+    for text in ("cka=nan", "cka=x"):
+        assert run("compare", "a.npy", "b.npy", "--gate", text) == 2
+        assert f"--gate is {text!r}; expected MEASURE=NUMBER" in capsys.readouterr().err
 
 
 def test_warnings_of_others_are_one_line_too(capsys):

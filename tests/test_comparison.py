@@ -212,6 +212,16 @@ def test_null_bound_lies_on_the_closer_side():
 # --- rows and anchors
 
 
+def test_anchors_given_as_arrays_are_held_out_where_they_are_rows():
+    X = np.random.default_rng(0).normal(size=(80, 6))
+    found = compare(X, X[:, ::-1], (X[5:25], X[5:25, ::-1]), measures=["cka"])
+    assert found.settings["n_rows"] == 60
+    assert found.settings["anchors_held_out"] is True
+    outside = np.random.default_rng(1).normal(size=(20, 6))
+    found = compare(X, X, (outside, outside), measures=["cka"])
+    assert found.settings["n_rows"] == 80
+
+
 def test_anchor_rows_are_held_out():
     X, Y = related(10)
     found = compare(X, Y, [0, 5, 7, 9], measures=["cka"])

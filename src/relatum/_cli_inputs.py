@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +47,18 @@ class Columns:
 
 
 def check_output(
-    output: str, as_json: bool, *, only_npy: bool = False, saved: str | None = None
+    output: str,
+    as_json: bool,
+    *,
+    inputs: Sequence[str | None] = (),
+    only_npy: bool = False,
+    saved: str | None = None,
 ) -> None:
-    """Refuse names that cannot be written before any work is done."""
+    """Refuse names that cannot be written, or that are an input, before any work is done."""
+    for target in (output, saved):
+        for name in inputs:
+            if target and name and STANDARD not in (target, name) and _same_file(target, name):
+                raise ValueError(f"{target} is both input and output; write to another file")
     if output == STANDARD and as_json:
         raise ValueError("--json and --output - both take standard output; write to a file")
     if vectors.check_output(output) not in (".npy", STANDARD) and only_npy:
@@ -57,6 +67,10 @@ def check_output(
         _files.check_target(output)
     if saved is not None:
         artifact.check_target(saved)
+
+
+def _same_file(a: str, b: str) -> bool:
+    return os.path.realpath(a) == os.path.realpath(b)
 
 
 def check_html(path: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -197,7 +198,9 @@ def parse_gates(values: Texts) -> dict[str, float]:
         try:
             gates[name.strip()] = float(value)
         except ValueError:
-            raise ValueError(f"--gate is {text!r}; expected MEASURE=NUMBER") from None
+            gates[name.strip()] = math.nan
+        if math.isnan(gates[name.strip()]):
+            raise ValueError(f"--gate is {text!r}; expected MEASURE=NUMBER")
     return gates
 
 

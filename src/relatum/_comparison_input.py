@@ -67,7 +67,6 @@ def _read_anchors(
     X: Array, Y: Array, anchors: Any, n_anchors: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None, str]:
     """Return anchor rows, or none and a pair of arrays, and where they come from."""
-    none = np.empty(0, dtype=np.int64)
     if anchors is None:
         _validation.check_integer(n_anchors, "n_anchors", minimum=2)
         n = min(n_anchors, X.shape[0] // 2)
@@ -82,7 +81,7 @@ def _read_anchors(
         a, b = _validation.check_pair(a, b, "anchors of X", "anchors of Y", min_rows=2)
         _validation.check_same_features(a, "anchors of X", X, "X")
         _validation.check_same_features(b, "anchors of Y", Y, "Y")
-        return none, (_array.to_numpy(a), _array.to_numpy(b)), "arrays given"
+        return _rows_among(X, a), (_array.to_numpy(a), _array.to_numpy(b)), "arrays given"
     if getattr(anchors, "ndim", 1) == 2:
         raise ValueError(
             "anchors is one 2-D array; expected row numbers, or a pair "
@@ -91,6 +90,20 @@ def _read_anchors(
     numbers = list(anchors) if isinstance(anchors, range) else anchors
     rows = _validation.check_indices(numbers, "anchors", X.shape[0])
     return rows, None, "rows given"
+
+
+def _rows_among(X: Array, anchors: Array) -> np.ndarray:
+    """Return the rows of ``X`` that are one of the anchors, to the last bit."""
+    known = {row.tobytes() for row in np.ascontiguousarray(_array.to_numpy(anchors))}
+    if X.dtype != anchors.dtype:
+        return np.empty(0, dtype=np.int64)
+    found = [
+        start.start + i
+        for start in _array.blocks(X.shape[0], 8 * X.shape[1])
+        for i, row in enumerate(np.ascontiguousarray(_array.to_numpy(X[start, :])))
+        if row.tobytes() in known
+    ]
+    return np.asarray(found, dtype=np.int64)
 
 
 def take_rows(X: Array, rows: np.ndarray) -> np.ndarray:

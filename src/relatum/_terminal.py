@@ -31,10 +31,12 @@ def run(command: Callable[[], Any]) -> int:
             sys.stdout.flush()
             return code if isinstance(code, int) else 0
         except SystemExit as stop:
+            if isinstance(stop.__context__, BrokenPipeError):  # typer ends with 1 here
+                return BROKEN_PIPE
             return stop.code if isinstance(stop.code, int) else 2
         except BrokenPipeError:  # whoever read our output has gone, as `| head` does
             sys.stdout = open(os.devnull, "w")  # noqa: SIM115  # for the flush at exit
-            return 1
+            return BROKEN_PIPE
         except BaseException as error:
             message = message_of(error)
             if message is None:
@@ -44,6 +46,8 @@ def run(command: Callable[[], Any]) -> int:
 
 
 INTERRUPTED = "interrupted"
+BROKEN_PIPE = 141
+"""What a shell reports of a program that SIGPIPE ended; 1 would say that a gate failed."""
 
 
 def message_of(error: BaseException) -> str | None:

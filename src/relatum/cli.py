@@ -108,7 +108,7 @@ def anchors(
     from relatum._cli_inputs import Columns, check_output, read_labels
     from relatum.anchors import anchor_diagnostics, select_anchors
 
-    check_output(output, as_json, only_npy=True)
+    check_output(output, as_json, inputs=[embeddings, labels, frequencies], only_npy=True)
     if labels is not None and method != "stratified":
         raise ValueError("--labels goes with --method stratified")
     columns = Columns(column)
@@ -157,7 +157,7 @@ def project(
     from relatum import _cli_inputs, artifact
     from relatum._streaming import project_file
 
-    _cli_inputs.check_output(output, as_json, saved=save)
+    _cli_inputs.check_output(output, as_json, inputs=[embeddings, anchors, map_file], saved=save)
     columns = _cli_inputs.Columns(column, id_column)
     columns.check(embeddings, anchors)
     source = columns.read(embeddings)
