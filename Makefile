@@ -31,7 +31,7 @@ FROM_WHEEL := import pathlib, sysconfig, relatum; at = pathlib.Path(relatum.__fi
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo wheel test test-core slow lint format types docs cli-docs picture bench clean
+.PHONY: help demo wheel test test-core slow lint format types docs cli-docs pages picture bench clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | \
@@ -72,6 +72,9 @@ docs: $(DONE)/test $(DONE)/wheel  ## the documentation site, into site/
 
 cli-docs: $(DONE)/test $(DONE)/wheel  ## write docs/cli.md again from the program's help
 	$(PY) -m typer relatum.cli utils docs --name relatum --title "Command line" --output docs/cli.md
+
+pages: $(DONE)/test $(DONE)/wheel  ## the pages of the paper's experiments and dvc.yaml, from results/
+	$(PY) docs/experiments.py
 
 picture: $(DONE)/test $(DONE)/wheel  ## draw the picture of the README again
 	$(PY) docs/picture.py

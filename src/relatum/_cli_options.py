@@ -154,6 +154,30 @@ MinRetention = Annotated[
     _option("--min-retention", metavar="R", help="Exit with 1 if retention is lower."),
 ]
 
+# reproduce
+Experiment = Annotated[Text, typer.Argument(metavar="[ID]", help="table-1, figure-3, ...")]
+ListAll = Annotated[bool, _option("--list", help="List every table and figure, and end.")]
+Preset = Annotated[
+    str,
+    _option(
+        "--preset",
+        help="offline: data and encoders that install or lie in the data folder; paper: the "
+        "paper's own.",
+    ),
+]
+Small = Annotated[bool, _option("--small", help="Seconds instead of hours; not for its figures.")]
+DataDir = Annotated[
+    Text,
+    _option("--data-dir", metavar="FOLDER", help="Data sets; else $RELATUM_DATA_DIR."),
+]
+Results = Annotated[
+    str, _option("--results", metavar="FOLDER", help="Results are appended to files here.")
+]
+WorkDir = Annotated[
+    str, _option("--work-dir", metavar="FOLDER", help="Encoded data and checkpoints.")
+]
+Logger = Annotated[Text, _option("--logger", help="wandb or tensorboard, for trainings.")]
+
 # info
 File = Annotated[str, _argument("FILE", "A saved object, embeddings or row numbers.")]
 

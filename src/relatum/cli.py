@@ -301,6 +301,35 @@ def stitch(
 
 
 @app.command()
+def reproduce(
+    experiment: options.Experiment = None,
+    list_all: options.ListAll = False,
+    preset: options.Preset = "offline",
+    small: options.Small = False,
+    data_dir: options.DataDir = None,
+    results: options.Results = "results",
+    work_dir: options.WorkDir = "out/paper",
+    logger: options.Logger = None,
+    as_json: options.Json = False,
+) -> None:
+    """Run a table or a figure of the paper.
+
+    What was run before is not run again: an interrupted experiment goes on. Needs
+    the extra paper: pip install 'relatum[paper]'
+
+    Example: relatum reproduce table-1 --data-dir data
+    """
+    from relatum._cli_reproduce import reproduce
+
+    found = reproduce(
+        experiment, list_all=list_all, preset=preset, small=small, data_dir=data_dir,
+        results=results, work_dir=work_dir, logger=logger, as_json=as_json,
+    )  # fmt: skip
+    if as_json:
+        _terminal.report(found, "", as_json=True)
+
+
+@app.command()
 def info(
     file: options.File,
     column: options.Column = None,

@@ -1,0 +1,191 @@
+"""Documentation pages made from experiments and their results: nothing on them is typed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relatum import _validation
+from relatum.paper import results, summary
+from relatum.paper.experiment import (
+    Experiment,
+    Stage,
+    experiment_ids,
+    find,
+    load_experiment,
+)
+
+
+def current(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+    """Lines of the offline cells that an experiment has today: not those of older settings."""
+    source = load_experiment(experiment.source)
+    lines = results.read(results.results_path(folder, "offline", source.id))
+    return source.current(lines, "offline")
+
+
+def write_pages(results_dir: Path, target: Path) -> list[Path]:
+    """Write a page for each experiment, and the summary; returns what was written."""
+    target.mkdir(parents=True, exist_ok=True)
+    written = []
+    entries = []
+    for name in experiment_ids():
+        experiment = load_experiment(name)
+        page = describe(experiment, results_dir)
+        entries.append(page)
+        written.append(_write(target / f"{name}.md", _render("page.md.j2", page)))
+    text = _render("summary.md.j2", {"experiments": [_entry(page) for page in entries]})
+    return [*written, _write(target / "index.md", text)]
+
+
+def draw_pictures(results_dir: Path, target: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Draw the pictures of experiments that have results (all, or those named)."""
+    target.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name in names or experiment_ids():
+        experiment = load_experiment(name)
+        rows = results.rows_of(current(experiment, results_dir))
+        kept = kept_arrays(results_dir, experiment.source)
+        for picture in experiment.pictures if rows else []:
+            path = target / f"{name}-{picture.name}.png"
+            find(picture.draw)(rows, kept, path, **picture.options)
+            drawn.append(path)
+    return drawn
+
+
+def kept_arrays(
+    folder: Path, experiment: str, preset: str = "offline"
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the arrays that an experiment kept for its pictures, by their names."""
+    found = {}
+    for path in sorted((folder / preset).glob(f"{experiment}.*.npz")):
+        with np.load(path, allow_pickle=False) as file:
+            name = path.name.removeprefix(f"{experiment}.").removesuffix(".npz")
+            found[name] = {key: file[key] for key in file.files}
+    return found
+
+
+def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
+    """Return all that the page of an experiment says."""
+    source = load_experiment(experiment.source)
+    lines = current(experiment, results_dir)
+    rows = results.rows_of(lines)
+    outcomes = [summary.run_check(check, rows) for check in experiment.checks]
+    n_cells = sum(len(stage.cells("offline")) for stage in source.stages)
+    values = summary.against_paper(experiment, rows)
+    fields = list(dict.fromkeys(field for value, _ in values for field in value.where))
+    return {
+        "e": experiment,
+        "heading": f"{experiment.id.replace('-', ' ').capitalize()}: {experiment.title}",
+        "verdict": summary.verdict(outcomes, rows),
+        "n_done": len({line["key"] for line in lines}),
+        "n_cells": n_cells,
+        "minutes": minutes(summary.seconds_of(lines)),
+        "outcomes": outcomes,
+        "checks": [_check(outcome) for outcome in outcomes],
+        "tables": [
+            {"title": table.title, "header": header, "body": body}
+            for table in experiment.tables
+            for header, body in [summary.pivot(table, rows)]
+            if body
+        ],
+        "paper_fields": fields,
+        "paper_values": [_paper_value(value, ours, fields) for value, ours in values],
+        "pictures": [
+            {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
+            for p in (experiment.pictures if rows else [])
+        ],
+        "settings": [s for stage in experiment.stages for s in _settings(stage)],
+    }
+
+
+def minutes(seconds: float) -> str:
+    """Write seconds as minutes."""
+    return f"{seconds / 60:.1f} minutes" if seconds < 36_000 else f"{seconds / 3600:.1f} hours"
+
+
+def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
+    bounded = [o for o in page["outcomes"] if o.passed is not None]
+    verdict = page["verdict"]
+    if verdict != "not run" and page["n_done"] < page["n_cells"]:
+        verdict += f" ({page['n_done']} of {page['n_cells']} cells)"
+    return {
+        "id": page["e"].id,
+        "title": page["e"].title,
+        "verdict": verdict,
+        "held": f"{sum(o.passed for o in bounded)} of {len(bounded)}" if bounded else "–",
+        "minutes": page["minutes"] if page["n_done"] and not page["e"].uses else "–",
+    }
+
+
+def _check(outcome: summary.Outcome) -> dict[str, str]:
+    check = outcome.check
+    bounds = [
+        f"{sign} {bound:g}"
+        for sign, bound in (("≥", check.at_least), ("≤", check.at_most))
+        if bound is not None
+    ]
+    group = ", ".join(f"{summary.plain(v)}" for v in outcome.group.values())
+    value = "not run" if outcome.value is None else f"{outcome.value:.3g}"
+    if outcome.group and outcome.mean is not None:
+        value += f" ({outcome.mean:.3g})"
+    return {
+        "claim": check.claim,
+        "group": f" (worst: {group})" if group else "",
+        "note": f"; {check.note}" if check.note else "",
+        "paper": "–" if check.paper is None else f"{check.paper:g}",
+        "value": value,
+        "bound": " and ".join(bounds) or "–",
+        "holds": {True: "yes", False: "**no**", None: "–"}[outcome.passed],
+    }
+
+
+def _paper_value(value: Any, ours: summary.Mean | None, fields: Sequence[str]) -> dict[str, Any]:
+    paper = summary.Mean(value.value, float("nan") if value.std is None else value.std, 1)
+    ratio = "–" if ours is None or not value.value else f"{ours.value / value.value:.2f}"
+    return {
+        "fields": [summary.plain(value.where.get(field)) for field in fields],
+        "metric": value.metric,
+        "paper": summary.show(paper),
+        "ours": summary.show(ours),
+        "ratio": ratio,
+    }
+
+
+def _settings(stage: Stage) -> list[dict[str, str]]:
+    """One line a setting: what each preset has, and the source."""
+    shown: dict[str, dict[str, str]] = {}
+    for preset in ("offline", "paper"):
+        layers = [stage.settings, *(layer.settings for layer in stage.layers(preset))]
+        for settings in layers if stage.cells(preset) else []:
+            for name, setting in settings.items():
+                line = shown.setdefault(name, {"stage": stage.name, "name": name, "source": ""})
+                line[preset] = _value(setting.value)
+                if setting.source not in line["source"]:
+                    line["source"] += ("; " if line["source"] else "") + setting.source
+        for layer in stage.layers(preset):
+            for name, values in layer.grid.items():
+                line = shown.setdefault(name, {"stage": stage.name, "name": name, "source": "grid"})
+                line[preset] = _value(values)
+    return [{"offline": "–", "paper": "–"} | line for line in shown.values()]
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text.strip('"') if isinstance(value, str) else text
+
+
+def _render(template: str, values: Mapping[str, Any]) -> str:
+    jinja2 = _validation.require("jinja2", "paper", "documentation pages")
+    text = (resources.files(__package__) / template).read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return str(environment.from_string(text).render(**values)).rstrip() + "\n"
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path

@@ -1,0 +1,170 @@
+"""What ``relatum reproduce`` shows: the list, the progress, the tables and the checks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from relatum.paper import results, summary
+from relatum.paper.experiment import Experiment, Preset, experiment_ids, load_experiment
+from relatum.paper.runner import Logger, reproduce
+
+
+def listed(results_dir: Path) -> list[dict[str, Any]]:
+    """Return every experiment: how many cells each preset has, and how many have results."""
+    found = []
+    for name in experiment_ids():
+        experiment = load_experiment(name)
+        source = load_experiment(experiment.source)
+        row: dict[str, Any] = {
+            "id": name,
+            "title": experiment.title,
+            "section": experiment.section,
+        }
+        for preset in ("offline", "paper"):
+            path = results.results_path(results_dir, preset, source.id)
+            done = {line["key"] for line in results.read(path)}
+            keys = [stage.key(c) for stage in source.stages for c in stage.cells(preset)]
+            row[preset] = {"done": sum(key in done for key in keys), "cells": len(keys)}
+        found.append(row)
+    return found
+
+
+def print_list(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print the experiments as a table."""
+    table = Table("id", "what", "in the paper", "offline", "paper", box=None, pad_edge=False)
+    for row in rows:
+        counts = [f"{row[p]['done']}/{row[p]['cells']}" for p in ("offline", "paper")]
+        table.add_row(row["id"], row["title"], row["section"], *counts)
+    console.print(table)
+    console.print("\noffline, paper: cells with results, of all. relatum reproduce ID runs one.")
+
+
+def run_on_screen(
+    name: str,
+    *,
+    preset: Preset,
+    data_dir: Path | None,
+    results_dir: Path,
+    work_dir: Path,
+    logger: Logger | None,
+    console: Console,
+) -> dict[str, Any]:
+    """Run an experiment with its progress shown, print its tables, and return what came of it."""
+    shown = load_experiment(name)
+    source = load_experiment(shown.source)
+    with _progress(console, source.id) as (on_cell, say):
+        outcome = reproduce(
+            source,
+            preset=preset,
+            data_dir=data_dir,
+            results_dir=results_dir,
+            work_dir=work_dir,
+            logger=logger,
+            on_cell=on_cell,
+            say=say,
+        )
+    lines = results.read(results.results_path(results_dir, preset, source.id))
+    found = summarise(shown, source, lines, preset)
+    print_summary(shown, found, console)
+    console.print(
+        f"{outcome.n_run} cells run, {outcome.n_before} were there, "
+        f"{len(outcome.missing)} left out; results in "
+        f"{results.results_path(results_dir, preset, source.id)}"
+    )
+    for text in dict.fromkeys(outcome.missing):
+        console.print(f"left out: {text}")
+    return {k: v for k, v in found.items() if k != "rows"} | {
+        "cells_run": outcome.n_run,
+        "left_out": outcome.missing,
+    }
+
+
+def summarise(
+    shown: Experiment, source: Experiment, lines: list[dict[str, Any]], preset: Preset
+) -> dict[str, Any]:
+    """Rows, outcomes of the checks, verdict, and what it took."""
+    lines = source.current(lines, preset)
+    rows = results.rows_of(lines)
+    outcomes = [summary.run_check(check, rows) for check in shown.checks]
+    return {
+        "experiment": shown.id,
+        "preset": preset,
+        "rows": rows,
+        "checks": [
+            {
+                "claim": o.check.claim,
+                "value": o.value,
+                "mean": o.mean,
+                "group": o.group,
+                "paper": o.check.paper,
+                "passed": o.passed,
+            }
+            for o in outcomes
+        ],
+        "verdict": summary.verdict(outcomes, rows),
+        "seconds": round(summary.seconds_of(lines), 1),
+    }
+
+
+def print_summary(experiment: Experiment, found: dict[str, Any], console: Console) -> None:
+    """Print the tables and the checks of an experiment."""
+    for table in experiment.tables:
+        header, body = summary.pivot(table, found["rows"])
+        if body:
+            shown = Table(*header, title=table.title, title_justify="left", box=None)
+            for line in body:
+                shown.add_row(*line)
+            console.print(shown, "")
+    for check, outcome in zip(experiment.checks, found["checks"], strict=True):
+        value = "no rows" if outcome["value"] is None else f"{outcome['value']:.3g}"
+        bounds = [
+            f"{sign} {bound:g}"
+            for sign, bound in (("at least", check.at_least), ("at most", check.at_most))
+            if bound is not None
+        ]
+        mark = {True: "yes", False: "NO", None: "-"}[outcome["passed"]]
+        paper = "" if check.paper is None else f"; paper {check.paper:g}"
+        console.print(
+            f"{mark:>3}  {check.claim}: {value} ({', '.join(bounds) or 'no bound'}{paper})"
+        )
+    console.print(f"{found['experiment']}: {found['verdict']}, {found['seconds'] / 60:.1f} minutes")
+
+
+@contextmanager
+def _progress(
+    console: Console, name: str
+) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+    """Give what shows cells and steps: a bar in a terminal, else a line a cell."""
+    if not console.is_terminal:
+        began = time.monotonic()
+
+        def line(what: str, done: int, total: int) -> None:
+            seconds = time.monotonic() - began
+            console.print(f"{name} {what}: {done} of {total} cells, {seconds:.0f} s", style=None)
+
+        yield line, lambda text: None
+        return
+    from rich import progress
+
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("{task.fields[step]}"),
+    )
+    with progress.Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(name, total=None, step="")
+
+        def show(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{name} {what}", completed=done, total=total)
+
+        yield show, lambda text: bar.update(task, step=text)

@@ -1,0 +1,168 @@
+"""What rows say: means over seeds, checks against the paper, and a verdict."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from relatum.paper.experiment import Check, Experiment, PaperValue, Row, Table, matches
+
+Verdict = Literal["agrees", "differs", "not run"]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """Mean and standard deviation (over n - 1; nan for one) of ``n`` numbers."""
+
+    value: float
+    std: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a check.
+
+    ``value`` is the one that counts: of the worst group where there are several
+    (``group`` names it), beside the ``mean`` over all groups. ``passed`` is None
+    where the check sets no bound, or where there are no rows for it.
+    """
+
+    check: Check
+    value: float | None
+    mean: float | None
+    group: dict[str, Any]
+    passed: bool | None
+
+
+def mean_of(rows: Iterable[Row], metric: str) -> Mean | None:
+    """Return the mean of a metric over the rows that have it; None where none has."""
+    values = [float(row[metric]) for row in rows if is_number(row.get(metric))]
+    if not values:
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else math.nan
+    return Mean(statistics.fmean(values), spread, len(values))
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a row's value can be averaged."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
+
+
+def groups(rows: Iterable[Row], fields: Sequence[str]) -> dict[tuple[Any, ...], list[Row]]:
+    """Rows by their values of ``fields``, in the order in which they come."""
+    found: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row.get(field) for field in fields), []).append(row)
+    return found
+
+
+def run_check(check: Check, rows: Sequence[Row]) -> Outcome:
+    """Hold a claim against the rows: the worst of its groups decides."""
+    values: list[tuple[float, dict[str, Any]]] = []
+    wanted = [row for row in rows if matches(row, check.where)]
+    for group, members in groups(wanted, check.each).items():
+        named = dict(zip(check.each, group, strict=True))
+        value = _value(check, members, [row for row in rows if matches(row, named)])
+        if value is not None:
+            values.append((value, named))
+    if not values:
+        return Outcome(check, None, None, {}, None)
+    worst = max if check.at_most is not None else min
+    value, named = worst(values, key=lambda pair: pair[0])
+    return Outcome(
+        check, value, statistics.fmean(v for v, _ in values), named, _passed(check, values)
+    )
+
+
+def _value(check: Check, members: list[Row], rows: list[Row]) -> float | None:
+    found = mean_of(members, check.metric)
+    against = check.over if check.over is not None else check.minus
+    if found is None or against is None:
+        return None if found is None else found.value
+    other = mean_of((row for row in rows if matches(row, against)), check.metric)
+    if other is None:
+        return None
+    if check.minus is not None:
+        return found.value - other.value
+    return found.value / other.value if other.value else math.inf
+
+
+def _passed(check: Check, values: Sequence[tuple[float, Any]]) -> bool | None:
+    if check.at_least is None and check.at_most is None:
+        return None
+    low = -math.inf if check.at_least is None else check.at_least
+    high = math.inf if check.at_most is None else check.at_most
+    return all(low <= value <= high for value, _ in values)
+
+
+def verdict(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Verdict:
+    """``agrees`` where every bound holds and was measured, else ``differs``."""
+    bounded = [o for o in outcomes if o.check.at_least is not None or o.check.at_most is not None]
+    if not rows or all(o.value is None for o in outcomes):
+        return "not run"
+    return "agrees" if bounded and all(o.passed for o in bounded) else "differs"
+
+
+def against_paper(
+    experiment: Experiment, rows: Sequence[Row]
+) -> list[tuple[PaperValue, Mean | None]]:
+    """Each number of the paper beside ours for the same fields."""
+    return [
+        (paper, mean_of((row for row in rows if matches(row, paper.where)), paper.metric))
+        for paper in experiment.paper_values
+    ]
+
+
+def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the lines of a table, each cell a mean ± std."""
+    rows = [row for row in rows if matches(row, table.where)]
+    rows = [row for row in rows if any(is_number(row.get(m)) for m in table.metrics)]
+    columns = list(groups(rows, table.columns))
+    lines = groups(rows, table.rows)
+    shown = [
+        (column, metric)
+        for column in columns
+        for metric in table.metrics
+        if any(
+            is_number(row.get(metric))
+            for row in rows
+            if tuple(row.get(c) for c in table.columns) == column
+        )
+    ]
+    header = [*table.rows, *(_heading(column, metric, table) for column, metric in shown)]
+    body = []
+    for names, members in lines.items():
+        by_column = groups(members, table.columns)
+        cells = [mean_of(by_column.get(column, []), metric) for column, metric in shown]
+        body.append([*map(plain, names), *(show(cell, table.digits) for cell in cells)])
+    return header, body
+
+
+def _heading(column: tuple[Any, ...], metric: str, table: Table) -> str:
+    names = [plain(value) for value in column]
+    return " ".join([*names, metric] if len(table.metrics) > 1 or not names else names)
+
+
+def show(mean: Mean | None, digits: int = 2) -> str:
+    """Write a mean with its standard deviation; a dash where there is none."""
+    if mean is None:
+        return "–"
+    if math.isnan(mean.std):
+        return f"{mean.value:.{digits}f}"
+    return f"{mean.value:.{digits}f} ± {mean.std:.{digits}f}"
+
+
+def plain(value: Any) -> str:
+    """Write a field's value for people."""
+    if value is None:
+        return "–"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def seconds_of(lines: Iterable[Mapping[str, Any]]) -> float:
+    """Seconds that all cells took, one after another."""
+    return float(sum(line["seconds"] for line in lines))
