@@ -452,6 +452,16 @@ def test_quantised_by_kmeans_against_scikit_learn():
     np.testing.assert_allclose(R, quantised_oracle(X, A, labels), atol=1e-12)
 
 
+def test_quantised_means_of_the_paper_s_code_are_not_scaled():
+    cluster = pytest.importorskip("sklearn.cluster")
+    _, X, A = data(20, n=30, k=10)
+    unit = _gemm.unit_rows(np.concatenate([X, A]))
+    labels = cluster.AgglomerativeClustering(None, distance_threshold=0.9).fit_predict(unit)
+    means = np.array([unit[labels == label].mean(axis=0) for label in labels])
+    R = quantised(X, A, threshold=0.9, unit_means=False)
+    np.testing.assert_allclose(R, means[:30] @ means[30:].T, atol=1e-12)
+
+
 def test_quantised_at_threshold_zero_is_the_cosine():
     _, X, A = data(19)
     X[2] = 3 * X[1]  # the same direction

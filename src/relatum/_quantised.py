@@ -23,6 +23,7 @@ def quantised(
     n_clusters: int | None = None,
     linkage: str = "ward",
     random_state: int = 0,
+    unit_means: bool = True,
 ) -> Array:
     """Cosine similarity after each vector is replaced by its cluster's mean, in [-1, 1].
 
@@ -39,6 +40,9 @@ def quantised(
     linkage : how agglomerative clustering measures clusters (scikit-learn's names);
         ``complete`` bounds each cluster's diameter by ``threshold``.
     random_state : seed of k-means.
+    unit_means : whether the means are scaled to unit norm, so that the result is a
+        cosine. The paper's published code takes their inner product as it is, which
+        shrinks with the width of the clusters.
 
     Raises
     ------
@@ -67,7 +71,8 @@ def quantised(
             ),
             random_state,
         )
-    means = unit_rows(_array.segment_mean(together, labels, int(labels.max()) + 1))
+    means = _array.segment_mean(together, labels, int(labels.max()) + 1)
+    means = unit_rows(means) if unit_means else means
     label = _array.from_numpy(labels, X, keep_dtype=True)
     return xp.take(means, label[:n], axis=0) @ xp.take(means, label[n:], axis=0).T
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from relatum import _files
+from relatum._word_spaces import WordSpace, read_word2vec, shared_words
 from relatum.demo.encoders import ENCODERS, encode, glove_table, wordllama_table
 from relatum.neighborhoods import retrieval_scores
 from relatum.projection import relative_projection
@@ -24,15 +23,6 @@ METHODS: dict[str, dict[str, Any] | None] = {
 """What is compared: settings of :func:`relatum.relative_projection`; None is no projection."""
 
 WORD2VEC_FILE = Path("we") / "data" / "GoogleNews-vectors-negative300-bolukbasi.bin"
-
-
-@dataclass(frozen=True)
-class WordSpace:
-    """Words with their rows, and one vector a word."""
-
-    name: str
-    rows: dict[str, int]
-    vectors: np.ndarray
 
 
 def glove_words() -> WordSpace:
@@ -73,41 +63,6 @@ def other_spaces(source: WordSpace, n_words: int, cache_dir: Path) -> list[WordS
     """Return the word spaces that ``source`` is compared with; Word2Vec where its file is."""
     found = [wordllama_words(), use_words(source, n_words, cache_dir), word2vec_words()]
     return [space for space in found if space is not None]
-
-
-def read_word2vec(path: Path, name: str) -> WordSpace:
-    """Read the word2vec binary format: ``n d`` in a line, then word, space, d float32.
-
-    Raises
-    ------
-    FileFormatError
-        A header that is not two numbers, or a file that ends early.
-    """
-    data = path.read_bytes()
-    head, _, _ = data.partition(b"\n")
-    numbers = head.split()
-    if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
-        raise _files.FileFormatError(f"{path} does not begin with two numbers; expected word2vec")
-    n, d = (int(x) for x in numbers)
-    rows: dict[str, int] = {}
-    vectors = np.empty((n, d), dtype=np.float32)
-    at = len(head) + 1
-    for i in range(n):
-        space = data.find(b" ", at)
-        if space < 0 or space + 1 + 4 * d > len(data):
-            raise _files.FileFormatError(f"{path} is truncated: it ends in word {i} of {n}")
-        rows[data[at:space].decode("utf-8", "replace").lstrip("\n")] = i
-        vectors[i] = np.frombuffer(data, "<f4", d, space + 1)
-        at = space + 1 + 4 * d
-    return WordSpace(name, rows, vectors)
-
-
-def shared_words(
-    source: WordSpace, target: WordSpace, *, skip: int = 400, limit: int = 20_000, shortest: int = 4
-) -> list[str]:
-    """Words of both spaces in the order of ``source``, without the ``skip`` most frequent."""
-    ordered = list(source.rows)[skip:]
-    return [w for w in ordered if len(w) >= shortest and w.isalpha() and w in target.rows][:limit]
 
 
 def compare_words(
