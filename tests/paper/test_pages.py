@@ -89,6 +89,21 @@ def test_without_results_the_page_says_so_and_shows_no_picture(toy, tmp_path):
     assert pages.draw_pictures(tmp_path / "none", tmp_path / "docs") == []
 
 
+def test_nothing_is_drawn_before_every_stage_has_begun(ran, tmp_path, monkeypatch):
+    more = TEXT.replace(
+        "paper_values:",
+        "  - {name: more, task: relatum_toys:slow, offline: {grid: {dataset: [one], seed: [0]}}}\n"
+        "paper_values:",
+    )
+    experiment = parse_experiment(more, "table-1")
+    monkeypatch.setattr(pages, "load_experiment", lambda name: experiment)
+    assert pages.draw_pictures(ran, tmp_path / "docs") == []
+    pages.write_pages(ran, tmp_path / "docs")
+    assert ".png" not in (tmp_path / "docs" / "table-1.md").read_text()
+    reproduce(experiment, results_dir=ran, work_dir=tmp_path / "work")
+    assert len(pages.draw_pictures(ran, tmp_path / "docs")) == 1
+
+
 def test_an_unfinished_experiment_is_said_to_be(ran, tmp_path):
     path = results.results_path(ran, "offline", "table-1")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
@@ -134,7 +149,7 @@ def test_committed_pages_are_those_of_the_committed_results(name, tmp_path):
 def test_committed_pictures_are_there(name):
     experiment = load_experiment(name)
     ran = pages.current(experiment, ROOT / "results")
-    for picture in experiment.pictures if ran else []:
+    for picture in experiment.pictures if pages.drawable(experiment, ran) else []:
         path = ROOT / "docs" / "experiments" / f"{name}-{picture.name}.png"
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "run: make pages"
 

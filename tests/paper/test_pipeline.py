@@ -13,8 +13,10 @@ import pytest
 pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 
+import yaml
+
 from relatum.paper import pipeline, results
-from relatum.paper.experiment import experiment_ids, load_experiment, yaml
+from relatum.paper.experiment import experiment_ids, load_experiment
 
 ROOT = Path(__file__).parents[2]
 

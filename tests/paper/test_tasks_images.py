@@ -10,7 +10,6 @@ for module in ("lightning", "pydantic"):
     pytest.importorskip(module, reason="the paper's experiments need the extra paper")
 
 from relatum.paper import tasks_isometry, tasks_reconstruction  # noqa: E402
-from relatum.paper.models_images import autoencoder  # noqa: E402
 from relatum.paper.pictures_images import latent_planes, reconstruction_grid  # noqa: E402
 from relatum.paper.tasks_isometry import compare_latents, planes, shuffled  # noqa: E402
 from relatum.paper.tasks_reconstruction import (  # noqa: E402
@@ -18,7 +17,6 @@ from relatum.paper.tasks_reconstruction import (  # noqa: E402
     images_of,
     mean_squared_error,
     reconstruct,
-    translated,
 )
 from relatum.paper.training import as_images  # noqa: E402
 
@@ -80,29 +78,6 @@ def test_a_vae_decodes_its_mean_or_a_sample(run):
     assert sample["mse"] != mean["mse"]
     assert sample == row_of(run, model="vae", projection="absolute", test_latent="sample")
     assert mean == row_of(run, model="vae", projection="absolute")
-
-
-def test_a_latent_comes_back_from_the_relative_space_of_its_own_anchors():
-    torch.manual_seed(0)
-    x = torch.rand(60, 1, 28, 28)
-    settings = {"kind": "ae", "projection": "absolute", "n_latent": 4, "linear_bottleneck": True}
-    one, two = (autoencoder((1, 28, 28), **settings).eval() for _ in range(2))
-    one.decoder = two.decoder = torch.nn.Identity()  # what the decoder would be given
-    with torch.no_grad():
-        same = translated(one, one, x, "centred", 0.0)(x)
-        other = translated(one, two, x, "centred", 0.0)(x)
-        cosine = torch.nn.functional.cosine_similarity
-        mean = one.encoder(x).mean(0)
-        assert cosine(same - mean, one.encoder(x) - mean).min() > 0.999
-        assert cosine(other - mean, one.encoder(x) - mean).min() < 0.9
-
-
-def test_stitching_through_a_relative_space_is_another_row(run):
-    settings = {"projection": "absolute", "decoder": 1}
-    plain = row_of(run, **settings)
-    through = row_of(run, **settings, through="whitened", whiten=1.0)
-    assert through["mse"] != plain["mse"]
-    assert len(list(run.work.iterdir())) == 2
 
 
 def test_anchors_are_training_images_and_the_same_every_time(run):

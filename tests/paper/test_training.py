@@ -97,13 +97,36 @@ def test_seeds_differ(tmp_path):
 
 def test_a_finished_training_is_loaded_and_not_repeated(tmp_path):
     first = train(tmp_path / "a")
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["weights.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["lock", "weights.safetensors"]
     again = Reconstruction(tiny_model(), plan())
     model = fit(again, [PIXELS], tmp_path / "a", advance=lambda done, total: pytest.fail("trained"))
     assert not model.training
     x = as_images(PIXELS[:3])
     with torch.no_grad():
         assert torch.equal(model(x), first.model(x))
+
+
+def test_two_at_the_same_training_do_it_once(tmp_path):
+    done = []
+
+    def work():
+        module = Reconstruction(linear(), plan())
+        fit(module, [PIXELS], tmp_path, advance=lambda at, total: done.append(at))
+
+    from concurrent.futures import ThreadPoolExecutor
+
+    from filelock import FileLock
+
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(tmp_path / "lock"):
+            waiting = pool.submit(work)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            assert not done
+        waiting.result(timeout=60)
+    assert done[-1] == 3 * N_BATCHES
+    work()
+    assert len(done) == 3 * N_BATCHES
 
 
 def test_training_lowers_the_error_and_does_it_in_adam_s_steps(tmp_path):

@@ -48,13 +48,21 @@ def draw_pictures(results_dir: Path, target: Path, names: Sequence[str] = ()) ->
     drawn = []
     for name in names or experiment_ids():
         experiment = load_experiment(name)
-        rows = results.rows_of(current(experiment, results_dir))
+        lines = current(experiment, results_dir)
+        rows = results.rows_of(lines)
         kept = kept_arrays(results_dir, experiment.source)
-        for picture in experiment.pictures if rows else []:
+        for picture in experiment.pictures if drawable(experiment, lines) else []:
             path = target / f"{name}-{picture.name}.png"
             find(picture.draw)(rows, kept, path, **picture.options)
             drawn.append(path)
     return drawn
+
+
+def drawable(experiment: Experiment, lines: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether every stage (but optional ones) has begun to give results."""
+    stages = load_experiment(experiment.source).stages
+    needed = {s.name for s in stages if s.cells("offline") and not s.optional}
+    return bool(lines) and needed <= {line["stage"] for line in lines}
 
 
 def kept_arrays(
@@ -97,7 +105,7 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
         "paper_values": [_paper_value(value, ours, fields) for value, ours in values],
         "pictures": [
             {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
-            for p in (experiment.pictures if rows else [])
+            for p in (experiment.pictures if drawable(experiment, lines) else [])
         ],
         "settings": [s for stage in experiment.stages for s in _settings(stage)],
     }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from relatum.paper.experiment import experiment_ids, load_experiment, yaml
+import yaml
+
+from relatum.paper.experiment import experiment_ids, load_experiment
 
 HEADER = """\
 # Written by `make pages` from src/relatum/paper/experiments: one stage an experiment.
@@ -15,7 +17,7 @@ HEADER = """\
 def dvc_yaml() -> str:
     """Return the text of ``dvc.yaml``."""
     stages = {name: _stage(name) for name in experiment_ids()}
-    return HEADER + yaml.safe_dump({"stages": stages}, sort_keys=False, width=100)
+    return HEADER + str(yaml.safe_dump({"stages": stages}, sort_keys=False, width=100))
 
 
 def _stage(name: str) -> dict[str, Any]:

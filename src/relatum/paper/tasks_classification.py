@@ -7,6 +7,7 @@ the part that is being trained.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
@@ -206,5 +207,5 @@ def _fitted(run: Run, module: Classification, tensors: list[torch.Tensor], name:
         module, tensors, folder, logger=run.logger, offline=run.offline, advance=run.advance
     )
     if run.logger is None:
-        training.forget(folder)
+        shutil.rmtree(folder)
     return model

@@ -1,11 +1,10 @@
-"""Node classification on graphs: latent similarity as a proxy of accuracy, and end to end."""
+"""Latent similarity as a proxy of accuracy: the sweep on Cora, its reference, correlations."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +12,6 @@ from scipy import stats
 from typing_extensions import TypedDict  # pydantic reads no other before Python 3.12
 
 from relatum import relative_projection
-from relatum.anchors import METHODS
 from relatum.paper import results
 from relatum.paper.data_graphs import FOLDERS, Graph, Split, draw_anchors, load_graph, split_nodes
 from relatum.paper.experiment import Row, load_experiment
@@ -22,12 +20,11 @@ from relatum.paper.runner import Run
 if TYPE_CHECKING:
     from relatum.paper.stacked_graphs import Epoch
 
-CHOICES = {"dataset": FOLDERS, "anchor_methods": METHODS}
+CHOICES = {"dataset": FOLDERS}
 
 Conv = Literal["gcnii", "gcn", "gin"]
 Activation = Literal["relu", "tanh"]
 Optimizer = Literal["adam", "sgd"]
-Projection = Literal["absolute", "cosine"]
 Products = Literal["float32", "bfloat16", "auto"]
 DIGITS = 4  # of what is kept of each epoch
 
@@ -116,8 +113,8 @@ def sweep_models(
     ]
     accuracies = np.zeros((len(models), max(epochs)))
     similarities = np.full((len(models), max(epochs)), np.nan)
-    for found in _train(run, graph, models, seed, split, anchors, max(epochs), products):
-        accuracies[found.model, found.epoch] = _accuracy(found, graph, split.validation)
+    for found in train_models(run, graph, models, seed, split, anchors, max(epochs), products):
+        accuracies[found.model, found.epoch] = accuracy_on(found, graph, split.validation)
         like = similarity(found.representations)
         similarities[found.model, found.epoch] = math.nan if like is None else like
     rows = []
@@ -141,15 +138,15 @@ def _prefixes(
         best = int(accuracies[:n].argmax())
         row: Row = {
             "epochs": n,
-            "accuracy": _rounded(accuracies[best]),
-            "similarity": _rounded(similarities[best]),
+            "accuracy": rounded(accuracies[best]),
+            "similarity": rounded(similarities[best]),
             "best_epoch": best + 1,
             "pearson": _pearson(accuracies[:n], similarities[:n]),
             "learned": bool(accuracies[best] > minimum),
         }
         if n == max(epochs):
-            row["accuracies"] = [_rounded(a) for a in accuracies]
-            row["similarities"] = [_rounded(s) for s in similarities]
+            row["accuracies"] = [rounded(a) for a in accuracies]
+            row["similarities"] = [rounded(s) for s in similarities]
         rows.append(row)
     return rows
 
@@ -181,73 +178,8 @@ def _across(rows: Sequence[Row]) -> Row:
     return {
         "n_models": len(rows),
         "pearson_across": _pearson(accuracy, similarity),
-        "spearman_across": None if rank is None else _rounded(rank),
+        "spearman_across": None if rank is None else rounded(rank),
     }
-
-
-def train_end_to_end(
-    run: Run,
-    *,
-    dataset: str,
-    seed: int,
-    conv: Conv,
-    n_layers: int,
-    dropout: float,
-    hidden: Activation,
-    activation: Activation,
-    optimizer: Optimizer,
-    learning_rate: float,
-    n_epochs: int,
-    n_anchors: int,
-    width: int,
-    products: Products,
-    projections: list[Projection],
-    anchor_methods: Sequence[str] = ("uniform",),
-) -> list[Row]:
-    """Train absolute and relative models on the same graph, split, weights and dropout.
-
-    A relative model for each of ``anchor_methods``. ``accuracy`` is fair: half of the
-    held-out nodes choose the epoch, the other half are counted, and the other way round.
-    ``best_validation`` is the paper's: the best epoch's accuracy on the very nodes that
-    chose it. ``width`` 0: as many as anchors, as in the paper's Figure 6.
-    """
-    from relatum.paper.models_graphs import GraphModel
-    from relatum.paper.stacked_graphs import choose_products
-
-    graph = load_graph(run, dataset)
-    split = split_nodes(graph, seed=seed)
-    drawn = [draw_anchors(graph, split, n_anchors, method=m, seed=seed) for m in anchor_methods]
-    made: list[tuple[Projection, str | None, np.ndarray]] = []
-    for projection in projections:
-        if projection == "absolute":
-            made.append((projection, None, drawn[0]))
-        else:
-            made += [(projection, m, a) for m, a in zip(anchor_methods, drawn, strict=True)]
-    model = GraphModel(
-        conv, n_layers, dropout, hidden, activation, optimizer, learning_rate, width or n_anchors
-    )
-    models = [replace(model, relative=projection == "cosine") for projection, *_ in made]
-    anchors = np.stack([a for *_, a in made])
-    parts = split.validation[::2], split.validation[1::2], split.validation
-    curves = np.zeros((len(models), len(parts), n_epochs))
-    for found in _train(run, graph, models, seed, split, anchors, n_epochs, products):
-        curves[found.model, :, found.epoch] = [_accuracy(found, graph, part) for part in parts]
-    return [
-        {
-            "projection": projection,
-            "anchor_method": method,
-            "accuracy": _rounded(_chosen_by_the_other(*halves)),
-            "best_validation": _rounded(whole.max()),
-            "last_validation": _rounded(whole[-1]),
-            "best_epoch": int(whole.argmax()) + 1,
-            "products_used": choose_products(products),
-        }
-        for (projection, method, _), (*halves, whole) in zip(made, curves, strict=True)
-    ]
-
-
-def _chosen_by_the_other(first: np.ndarray, second: np.ndarray) -> float:
-    return float(second[first.argmax()] + first[second.argmax()]) / 2
 
 
 def _reference(
@@ -296,8 +228,10 @@ def _train_reference(
     accuracies: list[float] = []
     best = np.empty((0, 0))
     n_epochs, products = reference["epochs"], reference["products"]
-    for found in _train(run, graph, [model], reference["seed"], split, anchors, n_epochs, products):
-        accuracy = _accuracy(found, graph, split.validation)
+    for found in train_models(
+        run, graph, [model], reference["seed"], split, anchors, n_epochs, products
+    ):
+        accuracy = accuracy_on(found, graph, split.validation)
         if accuracy > max(accuracies, default=-1.0):
             best = found.representations.numpy()
         accuracies.append(accuracy)
@@ -305,7 +239,7 @@ def _train_reference(
     return {"accuracies": np.array(accuracies), "relative": relative.astype(np.float32)}
 
 
-def _train(
+def train_models(
     run: Run,
     graph: Graph,
     models: Sequence[Any],
@@ -329,7 +263,7 @@ def _train(
     )
 
 
-def _accuracy(found: Epoch, graph: Graph, nodes: np.ndarray) -> float:
+def accuracy_on(found: Epoch, graph: Graph, nodes: np.ndarray) -> float:
     return float(np.mean(found.predictions()[nodes] == graph.labels[nodes]))
 
 
@@ -343,8 +277,8 @@ def _pearson(a: np.ndarray, b: np.ndarray) -> float | None:
     a, b = a[there], b[there]
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return _rounded(np.corrcoef(a, b)[0, 1])
+    return rounded(np.corrcoef(a, b)[0, 1])
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     return round(float(value), DIGITS) if math.isfinite(value) else None

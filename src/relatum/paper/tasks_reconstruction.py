@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 import relatum
-from relatum.nn import RelativeProjection
 from relatum.paper.cache import content_hash
 from relatum.paper.data_images import DATASETS, ImageSplits, load_images
 from relatum.paper.experiment import Row
@@ -27,13 +26,11 @@ from relatum.paper.training import (
     as_images,
     fit,
 )
-from relatum.stitching import inverse
 
 AnchorMethod = Literal["stratified", "kmeans", "farthest_point"]
 CHOICES = {
     "dataset": DATASETS,
     "projection": ["absolute", *PROJECTIONS],
-    "through": list(PROJECTIONS),
 }
 ANCHOR_SEED = 0
 TEST_SEED = 0
@@ -81,7 +78,6 @@ def reconstruct(
     projection: str,
     encoder: int,
     decoder: int | None = None,
-    through: str | None = None,
     whiten: float | None = None,
     refresh: int = 1,
     n_anchors: int = 500,
@@ -113,21 +109,17 @@ def reconstruct(
         None: of the encoder's seed, which is not stitched.
     test_latent : "mean" or "sample"
         What a VAE decodes at test; the paper's code samples.
-    through : str or None
-        Stitch absolute models by a relative projection and its inverse: onto the
-        anchors in the encoder's space, and back from those in the decoder's.
     n_train, n_test : int or None
         Images, evenly over the classes; None: all.
     n_kept : int
         Images that are kept for a picture, of the encoder of seed 0 with its own
         decoder and that of seed 1.
     """
-    trained_whiten = None if through else whiten
     recipe = Recipe(
         dataset=dataset,
         model=model,
         projection=projection,
-        whiten=trained_whiten,
+        whiten=whiten,
         refresh=refresh,
         n_anchors=0 if projection == "absolute" else n_anchors,
         anchor_method=anchor_method,
@@ -142,12 +134,9 @@ def reconstruct(
         precision=precision,
     )
     decoder = encoder if decoder is None else decoder
-    first, second = (trained(run, recipe, seed) for seed in (encoder, decoder))
-    if through is None:
-        stitched = joined(first, second)
-    else:
-        anchors = anchor_images(images_of(run, dataset), n_anchors, anchor_method)
-        stitched = translated(first, second, anchors, through, whiten)
+    # the decoder's first: where cells run at once, the encoder's is being trained by another
+    second, first = (trained(run, recipe, seed) for seed in (decoder, encoder))
+    stitched = joined(first, second)
     test = torch.from_numpy(images_of(run, dataset).test.subset(n_test, TEST_SEED).pixels)
     with sampling(stitched, test_latent == "sample", encoder):
         pictures = reconstructions(stitched, test, precision)
@@ -236,23 +225,6 @@ def joined(first: torch.nn.Module, second: torch.nn.Module) -> torch.nn.Module:
     if not hasattr(first, "projection"):
         return torch.nn.Sequential(encoder, decoder)
     model: torch.nn.Module = relatum.stitch(encoder, first.projection, decoder)
-    return model.eval()
-
-
-@torch.no_grad()
-def translated(
-    first: torch.nn.Module,
-    second: torch.nn.Module,
-    anchors: torch.Tensor,
-    projection: str,
-    whiten: float | None,
-) -> torch.nn.Module:
-    """Return the same for absolute models: through a relative space and back."""
-    there, back = (
-        RelativeProjection(model.encoder(anchors), whiten=whiten, **PROJECTIONS[projection])  # type: ignore[operator]
-        for model in (first, second)
-    )
-    model: torch.nn.Module = relatum.stitch(first.encoder, there, inverse(back), second.decoder)
     return model.eval()
 
 

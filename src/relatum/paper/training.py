@@ -8,7 +8,6 @@ interrupted ends with the same numbers.
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -161,11 +160,13 @@ def fit(
     """
     weights = folder / "weights.safetensors"
     module.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if not weights.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        _train(module, tensors, folder, _logger(logger, folder, offline), advance)
-        save_weights(module.model, weights)
-        (folder / "last.ckpt").unlink()
+    folder.mkdir(parents=True, exist_ok=True)
+    with _validation.require("filelock", "paper", "training").FileLock(folder / "lock"):
+        # another process may be at the same training: this one waits for it
+        if not weights.exists():
+            _train(module, tensors, folder, _logger(logger, folder, offline), advance)
+            save_weights(module.model, weights)
+            (folder / "last.ckpt").unlink()
     return load_weights(module.model, weights)
 
 
@@ -299,8 +300,3 @@ def load_weights(model: torch.nn.Module, path: Path) -> torch.nn.Module:
     with _files.reading(path, "the weights of a trained model"):
         model.load_state_dict(load_file(path))
     return model.eval()
-
-
-def forget(folder: Path) -> None:
-    """Remove what :func:`fit` left."""
-    shutil.rmtree(folder, ignore_errors=True)
