@@ -7,6 +7,7 @@ import gzip
 import numpy as np
 import pytest
 
+pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="relatum.paper needs pydantic")
 
 from relatum import _files

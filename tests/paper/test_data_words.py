@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="needs the extra paper")
 
 from relatum._files import FileFormatError

@@ -185,3 +185,9 @@ def test_every_experiment_says_what_is_checked_and_shown(name):
     assert experiment.checks
     assert experiment.tables or experiment.pictures
     assert experiment.instead or experiment.uses or experiment.silent
+
+
+def test_every_table_and_figure_with_an_experiment_is_here():
+    figures = {f"figure-{n}" for n in (1, 3, 4, 5, 6, 7, 8)}
+    tables = {f"table-{n}" for n in (1, 2, 3, 4, 5, 6, 8, 13, 14, 15, 16)}
+    assert set(ex.experiment_ids()) == figures | tables

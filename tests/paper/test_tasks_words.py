@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="needs the extra paper")
 
 from relatum._csls import csls_nearest

@@ -8,9 +8,9 @@ torch = pytest.importorskip("torch", reason="training needs the extra paper")
 pytest.importorskip("lightning", reason="training needs the extra paper")
 
 from relatum.nn import RelativeModel, RelativeProjection  # noqa: E402
+from relatum.paper._epochs import Batches  # noqa: E402
 from relatum.paper.models_images import Gaussian  # noqa: E402
 from relatum.paper.training import (  # noqa: E402
-    Batches,
     Plan,
     Reconstruction,
     Trained,

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from relatum import _files, _validation
 from relatum.nn import RelativeProjection
+from relatum.paper._epochs import Batches, Rows, seed_of
 from relatum.paper.models_images import divergence
 
 try:
@@ -71,7 +72,7 @@ class Trained(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.losses = []
-        torch.manual_seed(_seed_of(self.plan.seed, self.current_epoch))
+        torch.manual_seed(seed_of(self.plan.seed, self.current_epoch))
         for module in self.modules():
             if isinstance(module, RelativeProjection):
                 module.refresh_anchors()  # where in its interval it was is in no checkpoint
@@ -181,7 +182,7 @@ def _train(
     batches = Batches(len(tensors[0]), plan.batch_size, plan.seed)
     # its own generator: an iterator of it draws a number, before or after the epoch's seed is set
     loader = torch.utils.data.DataLoader(
-        _Rows(tensors), sampler=batches, batch_size=None, generator=torch.Generator()
+        Rows(tensors), sampler=batches, batch_size=None, generator=torch.Generator()
     )
     last = folder / "last.ckpt"
     with _quiet(), torch.random.fork_rng(devices=[]):
@@ -199,41 +200,6 @@ def _train(
         trainer.fit(module, loader, ckpt_path=last if last.exists() else None, weights_only=True)
     if trainer.interrupted or trainer.current_epoch < plan.n_epochs:
         raise KeyboardInterrupt  # Lightning swallows it; half a training is no result
-
-
-class Batches(torch.utils.data.Sampler[list[int]]):
-    """Row numbers of each batch; the order of an epoch depends on the seed and its number."""
-
-    def __init__(self, n_rows: int, batch_size: int, seed: int) -> None:
-        self.n_rows, self.seed, self.epoch = n_rows, seed, 0
-        self.batch_size = min(batch_size, n_rows)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch comes next; Lightning does."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n_rows // self.batch_size
-
-    def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(_seed_of(self.seed, self.epoch))
-        order = torch.randperm(self.n_rows, generator=generator)
-        for i in range(len(self)):
-            yield order[i * self.batch_size : (i + 1) * self.batch_size]  # type: ignore[misc]
-
-
-def _seed_of(seed: int, epoch: int) -> int:
-    return 1_000_003 * seed + epoch
-
-
-class _Rows(torch.utils.data.Dataset[list[torch.Tensor]]):
-    """Takes a whole batch of rows at once."""
-
-    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
-        self.tensors = tensors
-
-    def __getitem__(self, rows: Any) -> list[torch.Tensor]:
-        return [tensor[rows] for tensor in self.tensors]
 
 
 class _Last(Checkpoint):
