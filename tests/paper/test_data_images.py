@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="the paper's experiments need the extra pape
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 
 from relatum._files import FileFormatError
-from relatum.paper import _image_files, data_images
+from relatum.paper import _image_files, hub
 from relatum.paper.data_images import load_images, read_folder, stratified
 from relatum.paper.runner import MissingDataError
 
@@ -222,7 +222,7 @@ def test_a_saved_hub_data_set_is_read(saved_on_disk, make_run):
 
 def test_what_is_missing_is_said_in_one_line(tmp_path, make_run, monkeypatch):
     with pytest.raises(
-        MissingDataError, match=r"needs mnist: put it into .*/mnist .*ylecun--mnist$"
+        MissingDataError, match=r"needs mnist: put it into .*/mnist .*hub/ylecun--mnist \("
     ):
         load_images(make_run(data_dir=tmp_path), "mnist")
     with pytest.raises(
@@ -233,11 +233,11 @@ def test_what_is_missing_is_said_in_one_line(tmp_path, make_run, monkeypatch):
         load_images(make_run(), "minst")
 
     class Unreachable:
-        def load_dataset(self, name):
+        def load_dataset(self, name, config):
             raise ConnectionError(f"cannot reach the hub for {name}\nsecond line")
 
-    monkeypatch.setattr(data_images._validation, "require", lambda *a: Unreachable())
+    monkeypatch.setattr(hub._validation, "require", lambda *a: Unreachable())
     with pytest.raises(
-        MissingDataError, match=r"mnist did not load .cannot reach the hub .* put it"
+        MissingDataError, match=r"needs mnist: put it .*the hub gave: cannot reach the hub"
     ):
         load_images(make_run(data_dir=tmp_path, preset="paper"), "mnist")

@@ -84,7 +84,7 @@ def test_a_damaged_weights_file_is_named(monkeypatch, tmp_path):
     folder = tmp_path / "example_models" / "weights"
     folder.mkdir(parents=True)
     (folder / "squeezenet_weights.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    monkeypatch.setitem(sys.modules, "ndf", types.SimpleNamespace(__file__=tmp_path / "x.py"))
+    monkeypatch.setattr(_image_networks, "weights_folder", lambda module: tmp_path)
     with pytest.raises(FileFormatError, match=r"squeezenet_weights.pkl .*os.system, which is refu"):
         _image_networks.squeezenet(61)
 

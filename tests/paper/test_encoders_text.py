@@ -9,6 +9,7 @@ pytest.importorskip("pydantic", reason="relatum.paper needs pydantic")
 pytest.importorskip("torch", reason="relatum.paper.encoders_text is for torch heads")
 
 from relatum._validation import MissingExtraError
+from relatum.demo import corpus
 from relatum.paper import encoders_languages, encoders_text, weights, word_tables
 from relatum.paper.runner import MissingDataError
 
@@ -239,7 +240,7 @@ def test_japanese_is_cut_at_the_longest_known_words(monkeypatch):
 
 
 def test_missing_weights_name_the_install_line(monkeypatch):
-    monkeypatch.setattr(weights, "find_spec", lambda module: None)
+    monkeypatch.setattr(corpus, "find_spec", lambda module: None)
     with pytest.raises(MissingExtraError, match=r"pip install --no-deps ja-ginza==5.3.0"):
         weights.weights_folder("ja_ginza")
     with pytest.raises(ValueError, match="module is 'spacy'"):

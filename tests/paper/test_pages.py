@@ -10,7 +10,7 @@ pytest.importorskip("yaml", reason="the paper's experiments need the extra paper
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 pytest.importorskip("jinja2", reason="the paper's experiments need the extra paper")
 
-from relatum.paper import pages, results
+from relatum.paper import pages, results, summary
 from relatum.paper.experiment import experiment_ids, load_experiment, parse_experiment
 from relatum.paper.runner import reproduce
 
@@ -44,6 +44,7 @@ def toy(monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "toys"))
     experiment = parse_experiment(TEXT, "table-1")
     monkeypatch.setattr(pages, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(summary, "load_experiment", lambda name: experiment)
     monkeypatch.setattr(pages, "experiment_ids", lambda: ["table-1"])
     return experiment
 
@@ -97,6 +98,7 @@ def test_nothing_is_drawn_before_every_stage_has_begun(ran, tmp_path, monkeypatc
     )
     experiment = parse_experiment(more, "table-1")
     monkeypatch.setattr(pages, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(summary, "load_experiment", lambda name: experiment)
     assert pages.draw_pictures(ran, tmp_path / "docs") == []
     pages.write_pages(ran, tmp_path / "docs")
     assert ".png" not in (tmp_path / "docs" / "table-1.md").read_text()
@@ -148,7 +150,7 @@ def test_committed_pages_are_those_of_the_committed_results(name, tmp_path):
 @pytest.mark.parametrize("name", experiment_ids())
 def test_committed_pictures_are_there(name):
     experiment = load_experiment(name)
-    ran = pages.current(experiment, ROOT / "results")
+    ran = summary.evaluate(experiment, ROOT / "results", "offline").lines
     for picture in experiment.pictures if pages.drawable(experiment, ran) else []:
         path = ROOT / "docs" / "experiments" / f"{name}-{picture.name}.png"
         assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", "run: make pages"

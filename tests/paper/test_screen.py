@@ -15,7 +15,7 @@ pytest.importorskip("filelock", reason="the paper's experiments need the extra p
 from rich.console import Console
 
 from relatum.cli import main
-from relatum.paper import screen
+from relatum.paper import screen, summary
 from relatum.paper.experiment import experiment_ids, parse_experiment
 from relatum.paper.runner import DATA_DIR
 
@@ -50,6 +50,7 @@ def _toy(monkeypatch, tmp_path):
 def use(monkeypatch, task="measure", optional="false"):
     experiment = parse_experiment(TEXT.format(task=task, optional=optional), "table-1")
     monkeypatch.setattr(screen, "load_experiment", lambda name: experiment)
+    monkeypatch.setattr(summary, "load_experiment", lambda name: experiment)
     monkeypatch.setattr(screen, "experiment_ids", lambda: ["table-1"])
 
 
@@ -60,9 +61,9 @@ def test_a_run_prints_progress_tables_and_checks(capsys):
         "table-1 measure: 6 of 6 cells",
         "Scores",
         "2.00 ± 1.00",
-        "yes  native: 11 (at least 10)",
-        "NO  stitched: 5.5 (at least 10; paper 12)",
-        "-  nothing: no rows (at most 1)",
+        "yes  native: 11 (≥ 10)",
+        "NO  stitched: 5.5 (≥ 10; paper 12)",
+        "-  nothing: no rows (≤ 1)",
         "table-1: differs",
         "6 cells run, 0 were there, 0 left out; results in results/offline/table-1.jsonl",
     ):

@@ -12,12 +12,12 @@ for module in ("pydantic", "lightning"):
 from sklearn.metrics import precision_recall_fscore_support  # noqa: E402
 
 from relatum.paper import _image_networks, tasks_classification  # noqa: E402
+from relatum.paper.data_images import evenly  # noqa: E402
 from relatum.paper.encoders_images import ENCODERS, ImageEncoder  # noqa: E402
 from relatum.paper.tasks_classification import (  # noqa: E402
     classifier,
     classify_features,
     classify_pixels,
-    draw_anchors,
     feature_trunk,
     scores,
 )
@@ -107,7 +107,7 @@ def test_no_gradient_passes_through_the_anchors():
 
 def test_anchors_are_even_over_the_classes_and_differ_between_seeds():
     labels = np.repeat(np.arange(5), 40)
-    first, other = (draw_anchors(labels, 20, seed) for seed in (0, 1))
+    first, other = (evenly(labels, 20, seed) for seed in (0, 1))
     assert np.bincount(labels[first]).tolist() == [4] * 5
     assert set(first) != set(other)
 

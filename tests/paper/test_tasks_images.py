@@ -9,23 +9,22 @@ torch = pytest.importorskip("torch", reason="the paper's experiments need the ex
 for module in ("lightning", "pydantic"):
     pytest.importorskip(module, reason="the paper's experiments need the extra paper")
 
-from relatum.paper import tasks_isometry, tasks_reconstruction  # noqa: E402
+from relatum.paper import autoencoders, tasks_isometry  # noqa: E402
+from relatum.paper.autoencoders import anchor_images, images_of  # noqa: E402
+from relatum.paper.models_images import as_images  # noqa: E402
 from relatum.paper.pictures_images import latent_planes, reconstruction_grid  # noqa: E402
 from relatum.paper.tasks_isometry import compare_latents, planes, shuffled  # noqa: E402
 from relatum.paper.tasks_reconstruction import (  # noqa: E402
-    anchor_images,
-    images_of,
     mean_squared_error,
     reconstruct,
 )
-from relatum.paper.training import as_images  # noqa: E402
 
 SHORT = {"n_train": 64, "n_test": 20, "n_epochs": 1, "batch_size": 32, "learning_rate": 1e-3}
 
 
 @pytest.fixture
 def run(make_run):
-    tasks_reconstruction._SPLITS.clear()
+    autoencoders._SPLITS.clear()
     return make_run("table-3")
 
 
@@ -46,9 +45,9 @@ def test_the_error_is_per_pixel_and_times_1000():
 @pytest.mark.parametrize("projection", ["absolute", "cosine"])
 def test_native_and_stitched_rows_come_from_the_same_trainings(run, projection, monkeypatch):
     trainings = []
-    real = tasks_reconstruction.Reconstruction.on_train_epoch_start
+    real = autoencoders.Reconstruction.on_train_epoch_start
     monkeypatch.setattr(
-        tasks_reconstruction.Reconstruction,
+        autoencoders.Reconstruction,
         "on_train_epoch_start",
         lambda self: (trainings.append(self.plan.seed), real(self))[1],
     )

@@ -9,16 +9,9 @@ pytest.importorskip("lightning", reason="training needs the extra paper")
 
 from relatum.nn import RelativeModel, RelativeProjection  # noqa: E402
 from relatum.paper._epochs import Batches  # noqa: E402
-from relatum.paper.models_images import Gaussian  # noqa: E402
-from relatum.paper.training import (  # noqa: E402
-    Plan,
-    Reconstruction,
-    Trained,
-    as_images,
-    calibrated_likelihood,
-    fit,
-    load_weights,
-)
+from relatum.paper.autoencoders import Reconstruction, calibrated_likelihood  # noqa: E402
+from relatum.paper.models_images import Gaussian, as_images  # noqa: E402
+from relatum.paper.training import Plan, Trained, fit, load_weights  # noqa: E402
 
 N_BATCHES = 6
 GENERATOR = torch.Generator().manual_seed(0)

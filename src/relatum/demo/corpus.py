@@ -57,7 +57,9 @@ def bbc_news(n_words: int, n_documents: int | None = None) -> Corpus:
     )
 
 
-def package_folder(module: str) -> Path:
+def package_folder(
+    module: str, purpose: str = "the demo", install: str = "'relatum[demo]'"
+) -> Path:
     """Return the folder of an installed package without importing it.
 
     Raises
@@ -68,6 +70,6 @@ def package_folder(module: str) -> Path:
     spec = find_spec(module)
     if spec is None or not spec.submodule_search_locations:
         raise _validation.MissingExtraError(
-            f"the demo needs {module}; install it with: pip install 'relatum[demo]'"
+            f"{purpose} needs {module}; install it with: pip install {install}"
         )
     return Path(spec.submodule_search_locations[0])

@@ -115,7 +115,7 @@ def _read_binary(path: Path, label: str) -> Arrays:
 
 def _read_python(path: Path, label: str) -> Arrays:
     with _files.reading(path, "a python batch of CIFAR"), open(path, "rb") as file:
-        batch = _ArraysOnly(file, encoding="bytes").load()
+        batch = ArraysOnly(file, encoding="bytes").load()
         key = {"coarse_label": b"coarse_labels", "fine_label": b"fine_labels"}.get(label)
         labels = batch[key] if key in batch else batch[b"labels"]
         return _from_planes(batch[b"data"], np.asarray(labels), path)
@@ -124,8 +124,8 @@ def _read_python(path: Path, label: str) -> Arrays:
 _NUMPY = {"_reconstruct", "ndarray", "dtype", "_frombuffer"}
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """CIFAR's python batches are pickles: arrays are taken from them, anything else refused."""
+class ArraysOnly(pickle.Unpickler):
+    """Takes arrays from a pickle (CIFAR's python batches are some), and refuses anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if module.split(".")[0] == "numpy" and name in _NUMPY:

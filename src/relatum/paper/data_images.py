@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+import relatum
 from relatum import _files, _validation
 from relatum.paper._image_files import Arrays, read_cifar, read_idx_folder, read_npz
+from relatum.paper.hub import load_split
 from relatum.paper.runner import MissingDataError, Run
 
 VALIDATION_SHARE = 0.1
@@ -150,6 +152,18 @@ def stratified(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     return rng.permutation(drawn)
 
 
+def evenly(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return ``n`` row numbers, evenly over the classes; those of a smaller ``n`` come first."""
+    rows = relatum.select_anchors(
+        labels[:, None].astype(np.float32),
+        n,
+        method="stratified",
+        labels=labels,
+        random_state=seed,
+    )
+    return np.asarray(rows)
+
+
 def read_folder(folder: Path, label: str = "label") -> tuple[Arrays, Arrays]:
     """Read training and test images of a folder, in whichever layout it has."""
     readers: list[Callable[[Path, str], tuple[Arrays, Arrays] | None]] = [
@@ -175,26 +189,16 @@ def _folder(run: Run, source: Source) -> Path | None:
 
 def _from_hub(run: Run, name: str, source: Source) -> tuple[Arrays, Arrays]:
     """Read a folder that ``save_to_disk`` wrote, else download, where the preset may."""
-    here = "FOLDER" if run.data_dir is None else str(run.data_dir)
-    where = f"{here}/{source.folders[0]} ({LAYOUTS})"
-    flag = f" and say --data-dir {here}" if run.data_dir is None else ""
+    where = f"{run.data_dir or 'FOLDER'}/{source.folders[0]} ({LAYOUTS})"
+    flag = "" if run.data_dir else " and say --data-dir FOLDER"
+    wanted = f"{run.experiment} needs {name}: put it into {where}{flag}"
     if source.hub is None:
-        raise MissingDataError(f"{run.experiment} needs {name}: put it into {where}{flag}")
-    saved = f"hub/{source.hub.replace('/', '--')}"
-    advice = f"put it into {where}, or what datasets' save_to_disk writes into {here}/{saved}{flag}"
-    path = None if run.data_dir is None else run.data_dir / saved
-    if run.offline and (path is None or not path.is_dir()):
-        raise MissingDataError(f"{run.experiment} needs {name}: {advice}")
-    datasets = _validation.require("datasets", "paper", f"reading {name} from the hub")
+        raise MissingDataError(wanted)
     try:
-        if path is not None and path.is_dir():
-            parts = datasets.load_from_disk(str(path))
-        else:
-            parts = datasets.load_dataset(source.hub)
-    except Exception as error:  # the hub's client raises a dozen kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise MissingDataError(f"{name} did not load ({reason}); {advice}") from error
-    return _columns(parts["train"], source.label), _columns(parts["test"], source.label)
+        train, test = (load_split(run, source.hub, part) for part in ("train", "test"))
+    except MissingDataError as error:
+        raise MissingDataError(f"{wanted}; or else, {error}") from error
+    return _columns(train, source.label), _columns(test, source.label)
 
 
 def _columns(part: object, label: str) -> Arrays:

@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-import relatum
 from relatum import _validation
 from relatum.paper.cache import content_hash
 from relatum.paper.data_imagenet import N_CLASSES, Pictures, load_imagenet
-from relatum.paper.data_images import Images, load_images
+from relatum.paper.data_images import Images, evenly, load_images
 from relatum.paper.experiment import Row
 from relatum.paper.hub import hub_folder
 from relatum.paper.runner import Run
@@ -39,8 +38,9 @@ CHUNK = 1000
 SIZE = 128
 """Height and width that the offline encoders see.
 
-They were trained at 224 to 260 pixels; images of 28 or 32 hold no more than this, and a
-linear classifier of CIFAR-10 does as well on it as at 160, in half the time.
+They were trained at 224 to 260 pixels, and images of 28 or 32 hold no more than this. In a
+pilot a linear classifier of CIFAR-10 lost less than a point against 160 pixels, and 1.6
+with EfficientNet-Lite 2, for half the time.
 """
 OOD = {
     "mnist": "fashion_mnist",
@@ -158,15 +158,7 @@ def balanced(images: T, n: int, seed: int = 0) -> T:
     n : int
         0 takes all, in the same order.
     """
-    labels = images.labels
-    rows = relatum.select_anchors(
-        labels[:, None].astype(np.float32),
-        n or len(labels),
-        method="stratified",
-        labels=labels,
-        random_state=seed,
-    )
-    return images.take(np.asarray(rows))
+    return images.take(evenly(images.labels, n or len(images), seed))
 
 
 def image_material(

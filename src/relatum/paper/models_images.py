@@ -161,3 +161,11 @@ def divergence(model: nn.Module) -> torch.Tensor:
 def n_parameters(model: nn.Module) -> int:
     """Return how many numbers training changes."""
     return sum(p.numel() for p in model.parameters())
+
+
+def as_images(pixels: torch.Tensor) -> torch.Tensor:
+    """Return pixels (n, height, width, channels) uint8 as (n, channels, height, width) in [0, 1].
+
+    The memory stays in the order that convolutions are fastest in.
+    """
+    return pixels.permute(0, 3, 1, 2).float() / 255

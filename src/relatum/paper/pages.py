@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from relatum import _validation
-from relatum.paper import results, summary
+from relatum.paper import summary
 from relatum.paper.experiment import (
     Experiment,
     Stage,
@@ -19,13 +19,6 @@ from relatum.paper.experiment import (
     find,
     load_experiment,
 )
-
-
-def current(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
-    """Lines of the offline cells that an experiment has today: not those of older settings."""
-    source = load_experiment(experiment.source)
-    lines = results.read(results.results_path(folder, "offline", source.id))
-    return source.current(lines, "offline")
 
 
 def write_pages(results_dir: Path, target: Path) -> list[Path]:
@@ -48,12 +41,11 @@ def draw_pictures(results_dir: Path, target: Path, names: Sequence[str] = ()) ->
     drawn = []
     for name in names or experiment_ids():
         experiment = load_experiment(name)
-        lines = current(experiment, results_dir)
-        rows = results.rows_of(lines)
+        found = summary.evaluate(experiment, results_dir, "offline")
         kept = kept_arrays(results_dir, experiment.source)
-        for picture in experiment.pictures if drawable(experiment, lines) else []:
+        for picture in experiment.pictures if drawable(experiment, found.lines) else []:
             path = target / f"{name}-{picture.name}.png"
-            find(picture.draw)(rows, kept, path, **picture.options)
+            find(picture.draw)(found.rows, kept, path, **picture.options)
             drawn.append(path)
     return drawn
 
@@ -80,32 +72,30 @@ def kept_arrays(
 def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
     """Return all that the page of an experiment says."""
     source = load_experiment(experiment.source)
-    lines = current(experiment, results_dir)
-    rows = results.rows_of(lines)
-    outcomes = [summary.run_check(check, rows) for check in experiment.checks]
+    found = summary.evaluate(experiment, results_dir, "offline")
     n_cells = sum(len(stage.cells("offline")) for stage in source.stages)
-    values = summary.against_paper(experiment, rows)
+    values = summary.against_paper(experiment, found.rows)
     fields = list(dict.fromkeys(field for value, _ in values for field in value.where))
     return {
         "e": experiment,
         "heading": f"{experiment.id.replace('-', ' ').capitalize()}: {experiment.title}",
-        "verdict": summary.verdict(outcomes, rows),
-        "n_done": len({line["key"] for line in lines}),
+        "verdict": found.verdict,
+        "n_done": len({line["key"] for line in found.lines}),
         "n_cells": n_cells,
-        "minutes": minutes(summary.seconds_of(lines)),
-        "outcomes": outcomes,
-        "checks": [_check(outcome) for outcome in outcomes],
+        "minutes": minutes(found.seconds),
+        "outcomes": found.outcomes,
+        "checks": [_check(outcome) for outcome in found.outcomes],
         "tables": [
             {"title": table.title, "header": header, "body": body}
             for table in experiment.tables
-            for header, body in [summary.pivot(table, rows)]
+            for header, body in [summary.pivot(table, found.rows)]
             if body
         ],
         "paper_fields": fields,
         "paper_values": [_paper_value(value, ours, fields) for value, ours in values],
         "pictures": [
             {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
-            for p in (experiment.pictures if drawable(experiment, lines) else [])
+            for p in (experiment.pictures if drawable(experiment, found.lines) else [])
         ],
         "settings": [s for stage in experiment.stages for s in _settings(stage)],
     }
@@ -132,11 +122,6 @@ def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check(outcome: summary.Outcome) -> dict[str, str]:
     check = outcome.check
-    bounds = [
-        f"{sign} {bound:g}"
-        for sign, bound in (("≥", check.at_least), ("≤", check.at_most))
-        if bound is not None
-    ]
     group = ", ".join(f"{summary.plain(v)}" for v in outcome.group.values())
     value = "not run" if outcome.value is None else f"{outcome.value:.3g}"
     if outcome.group and outcome.mean is not None:
@@ -147,7 +132,7 @@ def _check(outcome: summary.Outcome) -> dict[str, str]:
         "note": f"; {check.note}" if check.note else "",
         "paper": "–" if check.paper is None else f"{check.paper:g}",
         "value": value,
-        "bound": " and ".join(bounds) or "–",
+        "bound": " and ".join(summary.bounds(check)) or "–",
         "holds": {True: "yes", False: "**no**", None: "–"}[outcome.passed],
     }
 

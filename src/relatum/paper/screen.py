@@ -70,9 +70,8 @@ def run_on_screen(
             on_cell=on_cell,
             say=say,
         )
-    lines = results.read(results.results_path(results_dir, preset, source.id))
-    found = summarise(shown, source, lines, preset)
-    print_summary(shown, found, console)
+    found = summary.evaluate(shown, results_dir, preset)
+    print_findings(shown, found, console)
     console.print(
         f"{outcome.n_run} cells run, {outcome.n_before} were there, "
         f"{len(outcome.missing)} left out; results in "
@@ -80,61 +79,50 @@ def run_on_screen(
     )
     for text in dict.fromkeys(outcome.missing):
         console.print(f"left out: {text}")
-    return {k: v for k, v in found.items() if k != "rows"} | {
+    return _as_json(shown, found) | {
+        "preset": preset,
         "cells_run": outcome.n_run,
         "left_out": outcome.missing,
     }
 
 
-def summarise(
-    shown: Experiment, source: Experiment, lines: list[dict[str, Any]], preset: Preset
-) -> dict[str, Any]:
-    """Rows, outcomes of the checks, verdict, and what it took."""
-    lines = source.current(lines, preset)
-    rows = results.rows_of(lines)
-    outcomes = [summary.run_check(check, rows) for check in shown.checks]
+def _as_json(experiment: Experiment, found: summary.Findings) -> dict[str, Any]:
+    checks = [
+        {
+            "claim": o.check.claim,
+            "value": o.value,
+            "mean": o.mean,
+            "group": o.group,
+            "paper": o.check.paper,
+            "passed": o.passed,
+        }
+        for o in found.outcomes
+    ]
     return {
-        "experiment": shown.id,
-        "preset": preset,
-        "rows": rows,
-        "checks": [
-            {
-                "claim": o.check.claim,
-                "value": o.value,
-                "mean": o.mean,
-                "group": o.group,
-                "paper": o.check.paper,
-                "passed": o.passed,
-            }
-            for o in outcomes
-        ],
-        "verdict": summary.verdict(outcomes, rows),
-        "seconds": round(summary.seconds_of(lines), 1),
+        "experiment": experiment.id,
+        "checks": checks,
+        "verdict": found.verdict,
+        "seconds": round(found.seconds, 1),
     }
 
 
-def print_summary(experiment: Experiment, found: dict[str, Any], console: Console) -> None:
+def print_findings(experiment: Experiment, found: summary.Findings, console: Console) -> None:
     """Print the tables and the checks of an experiment."""
     for table in experiment.tables:
-        header, body = summary.pivot(table, found["rows"])
+        header, body = summary.pivot(table, found.rows)
         if body:
             shown = Table(*header, title=table.title, title_justify="left", box=None)
             for line in body:
                 shown.add_row(*line)
             console.print(shown, "")
-    for check, outcome in zip(experiment.checks, found["checks"], strict=True):
-        value = "no rows" if outcome["value"] is None else f"{outcome['value']:.3g}"
-        bounds = [
-            f"{sign} {bound:g}"
-            for sign, bound in (("at least", check.at_least), ("at most", check.at_most))
-            if bound is not None
-        ]
-        mark = {True: "yes", False: "NO", None: "-"}[outcome["passed"]]
+    for outcome in found.outcomes:
+        check = outcome.check
+        value = "no rows" if outcome.value is None else f"{outcome.value:.3g}"
+        mark = {True: "yes", False: "NO", None: "-"}[outcome.passed]
         paper = "" if check.paper is None else f"; paper {check.paper:g}"
-        console.print(
-            f"{mark:>3}  {check.claim}: {value} ({', '.join(bounds) or 'no bound'}{paper})"
-        )
-    console.print(f"{found['experiment']}: {found['verdict']}, {found['seconds'] / 60:.1f} minutes")
+        bounds = ", ".join(summary.bounds(check)) or "no bound"
+        console.print(f"{mark:>3}  {check.claim}: {value} ({bounds}{paper})")
+    console.print(f"{experiment.id}: {found.verdict}, {found.seconds / 60:.1f} minutes")
 
 
 @contextmanager

@@ -6,9 +6,20 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from relatum.paper.experiment import Check, Experiment, PaperValue, Row, Table, matches
+from relatum.paper import results
+from relatum.paper.experiment import (
+    Check,
+    Experiment,
+    PaperValue,
+    Preset,
+    Row,
+    Table,
+    load_experiment,
+    matches,
+)
 
 Verdict = Literal["agrees", "differs", "not run"]
 
@@ -105,6 +116,33 @@ def verdict(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Verdict:
     if not rows or all(o.value is None for o in outcomes):
         return "not run"
     return "agrees" if bounded and all(o.passed for o in bounded) else "differs"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an experiment's results come to: those of the cells that it has today."""
+
+    lines: list[dict[str, Any]]
+    rows: list[Row]
+    outcomes: list[Outcome]
+    verdict: Verdict
+    seconds: float
+
+
+def evaluate(experiment: Experiment, results_dir: Path, preset: Preset) -> Findings:
+    """Read an experiment's results and hold its checks against them."""
+    source = load_experiment(experiment.source)
+    path = results.results_path(results_dir, preset, source.id)
+    lines = source.current(results.read(path), preset)
+    rows = results.rows_of(lines)
+    outcomes = [run_check(check, rows) for check in experiment.checks]
+    return Findings(lines, rows, outcomes, verdict(outcomes, rows), seconds_of(lines))
+
+
+def bounds(check: Check) -> list[str]:
+    """Write the bounds of a check."""
+    both = (("≥", check.at_least), ("≤", check.at_most))
+    return [f"{sign} {bound:g}" for sign, bound in both if bound is not None]
 
 
 def against_paper(

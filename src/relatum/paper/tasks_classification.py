@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import nn
 
-import relatum
 import relatum.nn
 from relatum.paper import training
 from relatum.paper.cache import content_hash
-from relatum.paper.data_images import DATASETS, Images, load_images
+from relatum.paper.data_images import DATASETS, Images, evenly, load_images
 from relatum.paper.encoders_images import ENCODERS, balanced, encode
 from relatum.paper.experiment import Row
-from relatum.paper.models_images import encoder_convolutions
+from relatum.paper.models_images import as_images, encoder_convolutions
 from relatum.paper.runner import Run
+from relatum.paper.scores import f1_percent
 
 Representation = Literal["absolute", "relative"]
 CHOICES = {"dataset": DATASETS, "encoder": ENCODERS}
@@ -65,7 +65,7 @@ def classify_features(
     X, X_test = (torch.from_numpy(encode(run, encoder, part)) for part in (train, test))
     with _seeded(seed):
         trunk = feature_trunk(X.shape[1], hidden)
-        anchors = X[draw_anchors(train.labels, n_anchors, seed)]
+        anchors = X[evenly(train.labels, n_anchors, seed)]
         model = classifier(trunk, hidden, len(splits.classes), representation, anchors)
     plan = training.Plan(epochs, seed, learning_rate, batch_size=batch_size)
     name = content_hash(["features", dataset, encoder, representation, seed, len(X), repr(plan)])
@@ -96,7 +96,7 @@ def classify_pixels(
     pixels, pixels_test = (_images(part) for part in (train, test))
     with _seeded(seed):
         trunk = pixel_trunk(splits.image_shape, hidden)
-        anchors = pixels[draw_anchors(train.labels, n_anchors, seed)]
+        anchors = pixels[evenly(train.labels, n_anchors, seed)]
         model = classifier(trunk, hidden, len(splits.classes), representation, anchors)
     plan = training.Plan(epochs, seed, learning_rate, batch_size=batch_size)
     name = content_hash(["pixels", dataset, representation, seed, len(pixels), repr(plan)])
@@ -156,18 +156,6 @@ class Classification(training.Trained):
         return loss, loss
 
 
-def draw_anchors(labels: np.ndarray, n_anchors: int, seed: int) -> np.ndarray:
-    """Row numbers of training samples, as evenly over the classes as can be."""
-    rows = relatum.select_anchors(
-        labels[:, None].astype(np.float32),
-        n_anchors,
-        method="stratified",
-        labels=labels,
-        random_state=seed,
-    )
-    return np.asarray(rows)
-
-
 def predicted(model: nn.Module, X: torch.Tensor) -> np.ndarray:
     """Return the class number of each row."""
     with torch.inference_mode():
@@ -177,19 +165,16 @@ def predicted(model: nn.Module, X: torch.Tensor) -> np.ndarray:
 
 def scores(truth: np.ndarray, found: np.ndarray) -> Row:
     """Weighted and macro F1 and accuracy, in percent."""
-    from sklearn.metrics import f1_score
-
-    values = {
-        "f1": f1_score(truth, found, average="weighted"),
-        "f1_macro": f1_score(truth, found, average="macro"),
-        "accuracy": np.mean(truth == found),
+    return {
+        "f1": f1_percent(truth, found),
+        "f1_macro": f1_percent(truth, found, "macro"),
+        "accuracy": round(100 * float(np.mean(truth == found)), 3),
     }
-    return {name: round(100 * float(value), 3) for name, value in values.items()}
 
 
 def _images(part: Images) -> torch.Tensor:
     """Pixels as the convolutions take them; 4 bytes a pixel, which 50,000 images can afford."""
-    return training.as_images(torch.from_numpy(part.pixels))
+    return as_images(torch.from_numpy(part.pixels))
 
 
 @contextmanager

@@ -11,16 +11,10 @@ import numpy as np
 from relatum.anchors import METHODS
 from relatum.paper.data_graphs import FOLDERS, draw_anchors, load_graph, split_nodes
 from relatum.paper.experiment import Row
+from relatum.paper.models_graphs import Activation, Conv, GraphModel, Optimizer
 from relatum.paper.runner import Run
-from relatum.paper.tasks_graphs import (
-    Activation,
-    Conv,
-    Optimizer,
-    Products,
-    accuracy_on,
-    rounded,
-    train_models,
-)
+from relatum.paper.stacked_graphs import Products, choose_products
+from relatum.paper.tasks_graphs import accuracy_on, rounded, train_models
 
 CHOICES = {"dataset": FOLDERS, "anchor_methods": METHODS}
 Projection = Literal["absolute", "cosine"]
@@ -53,9 +47,6 @@ def train_end_to_end(
     ``best_validation`` is the paper's: the best epoch's accuracy on the very nodes that
     chose it. ``width`` 0: as many as anchors, as in the paper's Figure 6.
     """
-    from relatum.paper.models_graphs import GraphModel
-    from relatum.paper.stacked_graphs import choose_products
-
     graph = load_graph(run, dataset)
     split = split_nodes(graph, seed=seed)
     drawn = [draw_anchors(graph, split, n_anchors, method=m, seed=seed) for m in anchor_methods]

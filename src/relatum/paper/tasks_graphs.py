@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import stats
@@ -13,19 +12,21 @@ from typing_extensions import TypedDict  # pydantic reads no other before Python
 
 from relatum import relative_projection
 from relatum.paper import results
+from relatum.paper.cache import content_hash
 from relatum.paper.data_graphs import FOLDERS, Graph, Split, draw_anchors, load_graph, split_nodes
 from relatum.paper.experiment import Row, load_experiment
+from relatum.paper.models_graphs import Activation, Conv, GraphModel, Optimizer
 from relatum.paper.runner import Run
-
-if TYPE_CHECKING:
-    from relatum.paper.stacked_graphs import Epoch
+from relatum.paper.stacked_graphs import (
+    Epoch,
+    Products,
+    Similarity,
+    choose_products,
+    train_stack,
+)
 
 CHOICES = {"dataset": FOLDERS}
 
-Conv = Literal["gcnii", "gcn", "gin"]
-Activation = Literal["relu", "tanh"]
-Optimizer = Literal["adam", "sgd"]
-Products = Literal["float32", "bfloat16", "auto"]
 DIGITS = 4  # of what is kept of each epoch
 
 
@@ -97,9 +98,6 @@ def sweep_models(
     epoch, and their correlation along the epochs. The row of the longest also has the
     curves. ``learned``: the best accuracy is above ``minimum_accuracy``.
     """
-    from relatum.paper.models_graphs import GraphModel
-    from relatum.paper.stacked_graphs import Similarity, choose_products
-
     graph = load_graph(run, dataset)
     split = split_nodes(graph, seed=split_seed)
     anchors = draw_anchors(graph, split, n_anchors, seed=anchor_seed)
@@ -191,9 +189,6 @@ def _reference(
     reference: Reference,
 ) -> dict[str, np.ndarray]:
     """Return the reference's ``accuracies`` and ``relative`` representation, kept on disk."""
-    from relatum.paper.cache import content_hash
-    from relatum.paper.stacked_graphs import choose_products
-
     key: dict[str, str | int | float] = {
         "encoder": "reference of the graph sweep",
         "width": width,
@@ -213,8 +208,6 @@ def _train_reference(
     width: int,
     reference: Reference,
 ) -> dict[str, np.ndarray]:
-    from relatum.paper.models_graphs import GraphModel
-
     model = GraphModel(
         reference["conv"],
         reference["n_layers"],
@@ -242,15 +235,13 @@ def _train_reference(
 def train_models(
     run: Run,
     graph: Graph,
-    models: Sequence[Any],
+    models: Sequence[GraphModel],
     seed: int,
     split: Split,
     anchors: np.ndarray,
     n_epochs: int,
     products: Products,
-) -> Any:
-    from relatum.paper.stacked_graphs import train_stack
-
+) -> Iterator[Epoch]:
     return train_stack(
         graph,
         models,

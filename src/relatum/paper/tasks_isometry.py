@@ -9,11 +9,12 @@ import torch
 from sklearn.decomposition import PCA
 
 from relatum.alignment import procrustes_distance, rsa_distance
+from relatum.paper.autoencoders import TEST_SEED, Recipe, images_of, trained
 from relatum.paper.data_images import DATASETS
 from relatum.paper.experiment import Row
+from relatum.paper.models_images import as_images
 from relatum.paper.runner import Run
-from relatum.paper.tasks_reconstruction import TEST_SEED, Recipe, images_of, trained
-from relatum.paper.training import LearningRate, Precision, as_images
+from relatum.paper.training import LearningRate, Precision
 
 CHOICES = {"dataset": DATASETS}
 N_RSA = 1000

@@ -5,69 +5,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
 import relatum
-from relatum.paper.cache import content_hash
-from relatum.paper.data_images import DATASETS, ImageSplits, load_images
+from relatum.paper.autoencoders import TEST_SEED, Recipe, images_of, trained
+from relatum.paper.data_images import DATASETS
 from relatum.paper.experiment import Row
-from relatum.paper.models_images import PROJECTIONS, Gaussian, Kind, autoencoder, n_parameters
+from relatum.paper.models_images import PROJECTIONS, Gaussian, Kind, as_images, n_parameters
 from relatum.paper.runner import Run
-from relatum.paper.training import (
-    LearningRate,
-    Plan,
-    Precision,
-    Reconstruction,
-    as_images,
-    fit,
-)
+from relatum.paper.training import LearningRate, Precision
 
 AnchorMethod = Literal["stratified", "kmeans", "farthest_point"]
 CHOICES = {
     "dataset": DATASETS,
     "projection": ["absolute", *PROJECTIONS],
 }
-ANCHOR_SEED = 0
-TEST_SEED = 0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that a trained model depends on but its seed."""
-
-    dataset: str
-    model: Kind
-    projection: str
-    n_train: int | None
-    n_epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: LearningRate
-    clip: float
-    precision: Precision
-    n_latent: int = 500
-    linear_bottleneck: bool = False
-    n_anchors: int = 0
-    anchor_method: str = "stratified"
-    whiten: float | None = None
-    refresh: int = 1
-
-    def plan(self, seed: int) -> Plan:
-        """How a model of this seed is trained."""
-        return Plan(
-            n_epochs=self.n_epochs,
-            seed=seed,
-            learning_rate=self.learning_rate,
-            schedule=self.schedule,
-            batch_size=self.batch_size,
-            clip=self.clip,
-            precision=self.precision,
-        )
 
 
 def reconstruct(
@@ -153,69 +108,6 @@ def reconstruct(
             "n_test": len(test),
         }
     ]
-
-
-def trained(run: Run, recipe: Recipe, seed: int) -> torch.nn.Module:
-    """Return the model of a recipe and seed, trained now or before."""
-    splits = images_of(run, recipe.dataset)
-    name = f"{recipe.dataset}-{recipe.model}-{recipe.projection}-{seed}"
-    folder = run.work / f"{name}-{content_hash(asdict(recipe))}"
-    # the same images for every seed: seeds differ in weights, order and noise
-    pixels = torch.from_numpy(splits.train.subset(recipe.n_train, seed=0).pixels)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = untrained(recipe, splits)
-    run.step(f"training {name}")
-    return fit(
-        Reconstruction(model, recipe.plan(seed)),
-        [pixels],
-        folder,
-        logger=run.logger,
-        offline=run.offline,
-        advance=run.advance,
-    )
-
-
-def untrained(recipe: Recipe, splits: ImageSplits) -> torch.nn.Module:
-    """Build the model of a recipe; its weights come from torch's generator."""
-    anchors = None
-    if recipe.projection != "absolute":
-        anchors = anchor_images(splits, recipe.n_anchors, recipe.anchor_method)
-    return autoencoder(
-        splits.image_shape,
-        kind=recipe.model,
-        projection=recipe.projection,
-        anchors=anchors,
-        n_latent=recipe.n_latent,
-        whiten=recipe.whiten,
-        refresh=recipe.refresh,
-        linear_bottleneck=recipe.linear_bottleneck,
-    )
-
-
-_SPLITS: dict[tuple[Path | None, str], ImageSplits] = {}
-
-
-def images_of(run: Run, dataset: str) -> ImageSplits:
-    """Return a data set, read once in a process."""
-    key = run.data_dir, dataset
-    if key not in _SPLITS:
-        _SPLITS[key] = load_images(run, dataset)
-    return _SPLITS[key]
-
-
-def anchor_images(splits: ImageSplits, n_anchors: int, method: str = "stratified") -> torch.Tensor:
-    """Return training images, the same for every seed: evenly over the classes, or chosen by
-    their pixels."""
-    train = splits.train
-    if method == "stratified":
-        chosen = train.subset(n_anchors, ANCHOR_SEED)
-    else:
-        pool = train.subset(min(len(train), 10 * n_anchors), ANCHOR_SEED)
-        flat = pool.pixels.reshape(len(pool), -1).astype(np.float32)
-        rows = relatum.select_anchors(flat, n_anchors, method=method, random_state=ANCHOR_SEED)
-        chosen = pool.take(np.asarray(rows))
-    return as_images(torch.from_numpy(chosen.pixels))
 
 
 def joined(first: torch.nn.Module, second: torch.nn.Module) -> torch.nn.Module:

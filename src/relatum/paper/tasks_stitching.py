@@ -13,6 +13,7 @@ from relatum.anchors import METHODS, select_anchors
 from relatum.paper.experiment import Row, find
 from relatum.paper.heads import HEADS, normalisations, predict, train_head
 from relatum.paper.runner import Run
+from relatum.paper.scores import f1_percent
 from relatum.paper.stitching_data import Encoded, Material
 from relatum.projection import relative_projection
 
@@ -220,9 +221,7 @@ def _one_head(
 
 def scores(truth: np.ndarray, predicted: np.ndarray, ordered: bool) -> Row:
     """Weighted F1 in percent; the mean absolute error of ordered classes."""
-    from sklearn.metrics import f1_score
-
-    found: Row = {"f1": round(100 * float(f1_score(truth, predicted, average="weighted")), 3)}
+    found: Row = {"f1": f1_percent(truth, predicted)}
     if ordered:
         found["mae"] = round(float(np.abs(truth - predicted).mean()), 4)
     return found

