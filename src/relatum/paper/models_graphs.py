@@ -7,6 +7,7 @@ against: in their numbers by the tests, in their time by the benchmark.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -16,13 +17,16 @@ import numpy as np
 from relatum import _validation
 
 _validation.require("torch", "paper", "training on graphs")
-_validation.require("torch_geometric", "paper", "training on graphs")
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
-from torch_geometric.nn import GCN2Conv, GCNConv, GINConv  # noqa: E402
-from torch_geometric.nn.conv.gcn_conv import gcn_norm  # noqa: E402
+
+with warnings.catch_warnings():  # of torch-geometric's own making, when it is first imported
+    warnings.filterwarnings("ignore", ".*torch.jit.script.* is deprecated", DeprecationWarning)
+    _validation.require("torch_geometric", "paper", "training on graphs")
+    from torch_geometric.nn import GCN2Conv, GCNConv, GINConv
+    from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 if TYPE_CHECKING:
     from relatum.paper.data_graphs import Graph
