@@ -131,7 +131,12 @@ class Table(_Strict):
     columns: list[str] = []
     metrics: list[str]
     where: Where = {}
-    digits: int = 2
+    digits: int | dict[str, int] = 2
+    """After the point; a mapping says it for each metric."""
+
+    def digits_of(self, metric: str) -> int:
+        """Return how many digits a metric is shown with."""
+        return self.digits if isinstance(self.digits, int) else self.digits.get(metric, 2)
 
 
 class Check(_Strict):

@@ -14,6 +14,7 @@ from relatum import _validation
 from relatum.paper import summary
 from relatum.paper.experiment import (
     Experiment,
+    Row,
     Stage,
     experiment_ids,
     find,
@@ -92,12 +93,12 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
             if body
         ],
         "paper_fields": fields,
-        "paper_values": [_paper_value(value, ours, fields) for value, ours in values],
+        "paper_values": [_paper_value(v, ours, fields, found.rows) for v, ours in values],
         "pictures": [
             {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
             for p in (experiment.pictures if drawable(experiment, found.lines) else [])
         ],
-        "settings": [s for stage in experiment.stages for s in _settings(stage)],
+        "settings": _by_stage(experiment.stages),
     }
 
 
@@ -137,16 +138,41 @@ def _check(outcome: summary.Outcome) -> dict[str, str]:
     }
 
 
-def _paper_value(value: Any, ours: summary.Mean | None, fields: Sequence[str]) -> dict[str, Any]:
+def _paper_value(
+    value: Any, ours: summary.Mean | None, fields: Sequence[str], rows: Sequence[Row]
+) -> dict[str, Any]:
     paper = summary.Mean(value.value, float("nan") if value.std is None else value.std, 1)
     ratio = "–" if ours is None or not value.value else f"{ours.value / value.value:.2f}"
     return {
-        "fields": [summary.plain(value.where.get(field)) for field in fields],
+        "fields": [summary.plain(_measured(value.where.get(f), f, rows)) for f in fields],
         "metric": value.metric,
         "paper": summary.show(paper),
         "ours": summary.show(ours),
         "ratio": ratio,
     }
+
+
+def _measured(value: Any, field: str, rows: Sequence[Row]) -> Any:
+    """Of several values that would do, those that results have; all where they have none."""
+    if not isinstance(value, list):
+        return value
+    return [v for v in value if any(row.get(field) == v for row in rows)] or value
+
+
+def _by_stage(stages: Sequence[Stage]) -> list[dict[str, str]]:
+    """The settings of all stages, one line for those that share it."""
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for stage in stages:
+        for s in _settings(stage):
+            key = (s["name"], s["offline"], s["paper"], s["source"])
+            lines.setdefault(key, []).append(stage.name)
+    return [
+        {
+            "stage": "all" if len(names) == len(stages) else ", ".join(names),
+            **dict(zip(("name", "offline", "paper", "source"), key, strict=True)),
+        }
+        for key, names in lines.items()
+    ]
 
 
 def _settings(stage: Stage) -> list[dict[str, str]]:

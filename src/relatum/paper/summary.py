@@ -175,8 +175,11 @@ def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]
     body = []
     for names, members in lines.items():
         by_column = groups(members, table.columns)
-        cells = [mean_of(by_column.get(column, []), metric) for column, metric in shown]
-        body.append([*map(plain, names), *(show(cell, table.digits) for cell in cells)])
+        cells = [
+            show(mean_of(by_column.get(column, []), metric), table.digits_of(metric))
+            for column, metric in shown
+        ]
+        body.append([*map(plain, names), *cells])
     return header, body
 
 
@@ -195,9 +198,11 @@ def show(mean: Mean | None, digits: int = 2) -> str:
 
 
 def plain(value: Any) -> str:
-    """Write a field's value for people."""
+    """Write a field's value, or several that will do, for people."""
     if value is None:
         return "–"
+    if isinstance(value, list):
+        return " / ".join(map(plain, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
