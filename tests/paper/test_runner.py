@@ -11,6 +11,7 @@ pytest.importorskip("yaml", reason="the paper's experiments need the extra paper
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 pytest.importorskip("filelock", reason="the paper's experiments need the extra paper")
 
+from relatum import RelatumWarning
 from relatum.paper import results
 from relatum.paper.experiment import parse_experiment
 from relatum.paper.runner import DATA_DIR, MissingDataError, reproduce
@@ -99,7 +100,9 @@ def test_progress_is_said(folders):
 
 
 def test_cells_in_two_processes_give_the_same_rows(folders, tmp_path):
-    reproduce(toy("slow", "jobs: 2"), **folders)
+    with pytest.warns(RelatumWarning) as told:
+        reproduce(toy("slow", "jobs: 2"), **folders)
+    assert sorted(str(w.message) for w in told) == ["one is slow", "two is slow"]  # once each
     lines = read(folders)
     assert sorted(line["rows"][0]["score"] for line in lines) == [0, 0, 1, 1, 2, 2]
     assert len({line["rows"][0]["pid"] for line in lines}) == 2

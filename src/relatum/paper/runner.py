@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -211,9 +212,24 @@ def _calls(stage: Stage, cells: list[dict[str, Any]], run: Run, jobs: int) -> It
     import joblib
 
     silent = replace(run, say=_quiet)  # a terminal belongs to one process
+    told: set[tuple[type[Warning], str]] = set()
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)
-        yield from parallel(joblib.delayed(_call)(stage, cell, silent) for cell in cells)
+        calls = (joblib.delayed(_call_apart)(stage, cell, silent) for cell in cells)
+        for result, warned in parallel(calls):
+            for category, message in set(warned) - told:  # each process would say it again
+                warnings.warn(message, category, stacklevel=2)
+            told.update(warned)
+            yield result
+
+
+def _call_apart(
+    stage: Stage, cell: dict[str, Any], run: Run
+) -> tuple[Any, list[tuple[type[Warning], str]]]:
+    """Run one cell in a process of its own; its warnings come back with the result."""
+    with warnings.catch_warnings(record=True) as caught:
+        result = _call(stage, cell, run)
+    return result, [(warning.category, str(warning.message)) for warning in caught]
 
 
 def _call(

@@ -2,8 +2,11 @@
 
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Literal
+
+from relatum import RelatumWarning
 
 CHOICES = {"dataset": ("one", "two")}
 
@@ -25,6 +28,7 @@ def needs_data(run, *, dataset: str, seed: int):
 
 def slow(run, *, dataset: str, seed: int):
     time.sleep(0.05)
+    warnings.warn(f"{dataset} is slow", RelatumWarning, stacklevel=1)
     return [{"score": float(seed), "pid": os.getpid()}]
 
 
