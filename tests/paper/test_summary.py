@@ -107,13 +107,13 @@ def test_verdicts(bounds, verdict):
 def test_a_table_has_a_line_a_group_and_leaves_out_empty_columns():
     table = Table(title="t", rows=["data"], columns=["stitched"], metrics=["f1", "mae"], digits=1)
     header, body = summary.pivot(table, ROWS)
-    assert header == ["data", "no f1", "yes f1"]
+    assert header == ["data", "stitched: no f1", "stitched: yes f1"]
     assert body == [["a", "91.0 ± 1.4", "82.0 ± 2.8"], ["b", "50.0", "20.0"]]
 
 
 def test_a_table_of_one_metric_does_not_repeat_it():
     table = Table(title="t", rows=["data"], columns=["stitched"], metrics=["f1"])
-    assert summary.pivot(table, ROWS[:3])[0] == ["data", "no", "yes"]
+    assert summary.pivot(table, ROWS[:3])[0] == ["data", "stitched: no", "stitched: yes"]
 
 
 def test_a_missing_cell_is_a_dash():

@@ -184,7 +184,10 @@ def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]
 
 
 def _heading(column: tuple[Any, ...], metric: str, table: Table) -> str:
-    names = [plain(value) for value in column]
+    names = [
+        f"{field}: {plain(value)}" if isinstance(value, bool) else plain(value)
+        for field, value in zip(table.columns, column, strict=True)
+    ]
     return " ".join([*names, metric] if len(table.metrics) > 1 or not names else names)
 
 
