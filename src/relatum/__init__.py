@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         retrieval_jaccard,
     )
     from relatum.stitching import bind, stitch
+    from relatum.translation import Translation
     from relatum.vectors import read_embeddings, write_embeddings
 
 __version__ = "0.1.0"
@@ -59,6 +60,7 @@ _LAZY = {
     "retrieval_jaccard": "neighborhoods",
     "bind": "stitching",
     "stitch": "stitching",
+    "Translation": "translation",
     "read_embeddings": "vectors",
     "write_embeddings": "vectors",
     "nn": "nn",
@@ -69,6 +71,7 @@ __all__ = [
     "MissingExtraError",
     "RelativeProjection",
     "RelatumWarning",
+    "Translation",
     "anchor_diagnostics",
     "bind",
     "cka",

@@ -1,4 +1,4 @@
-"""``normalise(X - mean) @ basis``: the one product that every folded map is.
+"""``normalise(X - mean) @ basis + bias``: the one product that every folded map is.
 
 Blocks keep the extra memory constant, and the output is written once. The fast
 path takes each row's norm in the precision of the data; rows whose squares
@@ -62,10 +62,13 @@ def rows_without_direction(X: Array, mean: Array | None) -> np.ndarray:
     return np.asarray(found, dtype=np.int64)
 
 
-def expression(X: Array, basis: Array, mean: Array | None, unit: bool) -> Array:
+def expression(
+    X: Array, basis: Array, mean: Array | None, unit: bool, bias: Array | None = None
+) -> Array:
     """The product as one differentiable expression: no blocks, no checks."""
     X = centre(X, mean)
-    return (unit_rows(X) if unit else X) @ basis
+    product = (unit_rows(X) if unit else X) @ basis
+    return product if bias is None else product + bias
 
 
 def project(
@@ -74,34 +77,41 @@ def project(
     *,
     mean: Array | None = None,
     unit: bool = True,
+    bias: Array | None = None,
     out: Array | None = None,
     bfloat16: bool = False,
     name: str = "X",
 ) -> Array:
-    """Return ``normalise(X - mean) @ basis``, checked, in blocks.
+    """Return ``normalise(X - mean) @ basis + bias``, checked, in blocks.
 
-    ``X`` (n, d), ``basis`` (d, k) and ``mean`` (d,) share namespace and dtype.
+    ``X`` (n, d), ``basis`` (d, k), ``mean`` (d,) and ``bias`` (k,) share namespace and
+    dtype; ``bias`` goes without ``unit`` and without ``bfloat16``.
     Raises ValueError with the row numbers where ``X`` is not finite or the result
     overflows, and warns of rows without a direction, whose result is zero.
     """
-    if _array.tracks_gradient(X, basis, mean):
-        return expression(X, basis, mean, unit)
+    if _array.tracks_gradient(X, basis, mean, bias):
+        return expression(X, basis, mean, unit, bias)
     if out is None:
         out = _array.empty((X.shape[0], basis.shape[1]), X)
     if bfloat16:
         return _project_bfloat16(X, basis, mean, unit, out, name)
     if _array.is_numpy(X):
-        norms = _run_numpy(X, basis, mean, unit, out)
+        norms = _run_numpy(X, basis, mean, unit, out, bias)
     elif _array.is_torch(X):
-        norms = _run_torch(X, basis, mean, unit, out)
+        norms = _run_torch(X, basis, mean, unit, out, bias)
     else:
-        return _project_any(X, basis, mean, unit, out, name)
-    _repair(X, basis, mean, unit, out, norms, name)
+        return _project_any(X, basis, mean, unit, out, name, bias)
+    _repair(X, basis, mean, unit, out, norms, name, bias)
     return out
 
 
 def _run_numpy(
-    X: np.ndarray, basis: np.ndarray, mean: np.ndarray | None, unit: bool, out: np.ndarray
+    X: np.ndarray,
+    basis: np.ndarray,
+    mean: np.ndarray | None,
+    unit: bool,
+    out: np.ndarray,
+    bias: np.ndarray | None = None,
 ) -> np.ndarray:
     """Fill ``out`` block by block, one thread a core; return the norm of each row.
 
@@ -119,6 +129,8 @@ def _run_numpy(
             with np.errstate(all="ignore"):  # of each thread alone
                 _prepare(X[rows], mean, unit, part, norms[rows])
                 np.matmul(part, basis, out=out[rows])
+                if bias is not None:
+                    out[rows] += bias
 
     if n_threads == 1:
         work(0)
@@ -148,13 +160,15 @@ def _blas() -> Any:
     return threadpoolctl.ThreadpoolController()
 
 
-def _run_torch(X: Any, basis: Any, mean: Any, unit: bool, out: Any) -> Any:
+def _run_torch(X: Any, basis: Any, mean: Any, unit: bool, out: Any, bias: Any = None) -> Any:
     """Fill ``out`` block by block; torch's own passes use every core."""
     norms = _array.empty((X.shape[0],), out)
     rows_of = list(_array.blocks(X.shape[0], X.dtype.itemsize * max(X.shape[1], out.shape[1])))
     work = _Workspace(rows_of[0].stop, X, basis, mean)
     for rows in rows_of:
         _torch_step(X[rows], basis, mean, unit, out[rows], norms[rows], work)
+        if bias is not None:
+            out[rows].add_(bias)
     return norms
 
 
@@ -237,13 +251,19 @@ def bfloat16_is_fast() -> bool:
 
 
 def _project_any(
-    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, name: str
+    X: Array,
+    basis: Array,
+    mean: Array | None,
+    unit: bool,
+    out: Array,
+    name: str,
+    bias: Array | None = None,
 ) -> Array:
     """The same for any array-API namespace, without in-place operations of a library."""
     _validation.check_finite(X, name)
     for rows in _array.blocks(X.shape[0], 8 * max(X.shape[1], out.shape[1])):
         with np.errstate(all="ignore"):  # array-api-strict computes through NumPy
-            out[rows, :] = expression(X[rows, :], basis, mean, unit)
+            out[rows, :] = expression(X[rows, :], basis, mean, unit, bias)
         _validation.check_overflow(out[rows, :], "product", rows.start)
     if unit and len(zero := rows_without_direction(X, mean)):
         _validation.warn_zero_rows(zero, name, mean is not None)
@@ -251,7 +271,14 @@ def _project_any(
 
 
 def _repair(
-    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array, norms: Array, name: str
+    X: Array,
+    basis: Array,
+    mean: Array | None,
+    unit: bool,
+    out: Array,
+    norms: Array,
+    name: str,
+    bias: Array | None = None,
 ) -> None:
     """Refuse rows that are not finite; redo those whose norm left the safe range."""
     xp = _array.namespace(out)
@@ -269,7 +296,7 @@ def _repair(
         if not finite.all():
             _validation.check_finite(X, name)
         with np.errstate(all="ignore"):
-            result = expression(part, basis, mean, unit)
+            result = expression(part, basis, mean, unit, bias)
         if not bool(xp.all(xp.isfinite(result))):
             out[index] = result
             _validation.check_overflow(out, "product")

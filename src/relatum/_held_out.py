@@ -1,0 +1,77 @@
+"""What a translation gives for anchors that it has not seen, and how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from relatum._gemm import unit_rows
+from relatum._translation_methods import Method
+from relatum.alignment import cosines
+
+N_FOLDS = 5
+Parts = list[np.ndarray]
+"""Row numbers that are held out together."""
+
+
+def folds(n: int, seed: int) -> Parts:
+    """Return row numbers in :data:`N_FOLDS` random parts of two or more (fewer if n is small)."""
+    order = np.random.default_rng(seed).permutation(n)
+    return [np.sort(part) for part in np.array_split(order, max(1, min(N_FOLDS, n // 2)))]
+
+
+def held_out(A: np.ndarray, B: np.ndarray, method: Method, parts: Parts) -> np.ndarray:
+    """Return what maps fitted without each part give for it, less the mean of B, (n, d_y)."""
+    out = np.empty_like(B)
+    for part in parts:
+        kept = np.ones(len(A), dtype=bool)
+        kept[part] = False
+        mean_a, mean_b = A[kept].mean(axis=0), B[kept].mean(axis=0)
+        fitted = method.fit(A[kept] - mean_a, B[kept] - mean_b)
+        out[part] = fitted(A[part] - mean_a) + (mean_b - B.mean(axis=0))
+    return out
+
+
+def length_ratio(predicted: np.ndarray, B: np.ndarray) -> float:
+    """Return by what to multiply predictions so that they are as long as what they stand for."""
+    shorter = float(np.mean(np.linalg.norm(predicted, axis=1)))
+    return float(np.mean(np.linalg.norm(B - B.mean(axis=0), axis=1))) / shorter if shorter else 1.0
+
+
+def retrieval(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:
+    """Mean reciprocal rank of each anchor among those held out with it, by cosine.
+
+    Anchors that the map has seen would not do as rivals: what an interpolating map gives
+    lies nearer to them, or farther, than to anything new.
+    """
+    found = []
+    for part in parts:
+        S = unit_rows(predicted[part]) @ unit_rows(Y[part]).T
+        own = np.diag(S)[:, None]
+        rank = (1 + np.sum(own < S, axis=1) + np.sum(own <= S, axis=1)) / 2  # ties count half
+        found.append(1 / rank)
+    return float(np.mean(np.concatenate(found)))
+
+
+def cosine(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:
+    """Mean cosine of each anchor with what it should be, both less the anchors' mean."""
+    mean = Y.mean(axis=0)
+    return float(np.mean(cosines(predicted - mean, Y - mean)))
+
+
+def accuracy(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any) -> float:
+    """Accuracy on the predictions of a ridge head that was trained on ``Y``."""
+    from sklearn.linear_model import RidgeClassifier
+
+    penalty = float(max(np.var(Y, axis=0).sum(), np.finfo(float).tiny))
+    return float(RidgeClassifier(alpha=penalty).fit(Y, labels).score(predicted, labels))
+
+
+CRITERIA: dict[str, Callable[[np.ndarray, np.ndarray, Parts, Any], float]] = {
+    "retrieval": retrieval,
+    "cosine": cosine,
+    "accuracy": accuracy,
+}
+"""What held-out anchors are scored by; higher is better."""

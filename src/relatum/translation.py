@@ -1,0 +1,275 @@
+"""Translation: one encoder's space into another's, from parallel anchors.
+
+Every method fits in closed form. All but the kernel one end in one matrix and a
+bias, so that translating costs one product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from relatum import _array, _gemm, _held_out, _validation
+from relatum._array import Array
+from relatum._held_out import CRITERIA
+from relatum._kernel_maps import KernelPart
+from relatum._translation_methods import METHODS
+from relatum.anchors import parallel_test
+
+__all__ = ["METHODS", "Translation", "TranslationMap", "fit_translation", "translate"]
+
+UNCHANGED = "unchanged"
+"""What ``method="auto"`` chooses where no map does better than none."""
+
+
+@dataclass(frozen=True)
+class TranslationMap:
+    """``x @ matrix + bias``, and what a kernel adds to it.
+
+    Attributes
+    ----------
+    matrix : array (n_features_x, n_features_y)
+    bias : array (n_features_y,)
+    kernel : KernelPart or None
+        Works on ``x - mean``.
+    chosen : dict
+        Penalties and ranks that the anchors chose.
+    """
+
+    matrix: np.ndarray
+    bias: np.ndarray
+    mean: np.ndarray
+    kernel: KernelPart | None = None
+    chosen: Mapping[str, float] = field(default_factory=dict)
+
+
+def fit_translation(
+    X_anchors: Array, Y_anchors: Array, *, method: str = "ridge", scale: float = 1.0
+) -> TranslationMap:
+    """Fit one method to parallel anchors: NumPy arrays of one precision.
+
+    Both sides' means are subtracted, the method maps what is left, ``scale`` multiplies
+    that, and the target's mean is added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.translation import fit_translation, translate
+    >>> X = np.random.default_rng(0).normal(size=(50, 8))
+    >>> found = fit_translation(X, X[:, ::-1] + 1, method="procrustes")
+    >>> bool(np.allclose(translate(X, found), X[:, ::-1] + 1))
+    True
+    """
+    A, B = np.asarray(X_anchors), np.asarray(Y_anchors)
+    mean_a, mean_b = A.mean(axis=0), B.mean(axis=0)
+    fitted = METHODS[method].fit(A - mean_a, B - mean_b)
+    matrix = scale * fitted.matrix
+    kernel = fitted.kernel
+    if kernel is not None:
+        kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
+    return TranslationMap(matrix, mean_b - mean_a @ matrix, mean_a, kernel, fitted.chosen)
+
+
+def translate(X: Array, fitted: TranslationMap) -> Array:
+    """Return ``X`` (n_samples, n_features_x) in the other space, (n_samples, n_features_y).
+
+    In blocks with one output; differentiable in torch.
+    """
+    matrix, bias = (_array.from_numpy(a, X) for a in (fitted.matrix, fitted.bias))
+    out = _gemm.project(X, matrix, unit=False, bias=bias)
+    if fitted.kernel is None:
+        return out
+    mean, part = _array.from_numpy(fitted.mean, X), fitted.kernel
+    if _array.tracks_gradient(X):
+        return out + part(X - mean)
+    for rows in _array.blocks(X.shape[0], 8 * (X.shape[1] + sum(part.coefficients.shape))):
+        out[rows, :] = out[rows, :] + part(X[rows, :] - mean)
+    return out
+
+
+class Translation(TransformerMixin, BaseEstimator):
+    """Translate embeddings of one encoder into the space of another.
+
+    Parameters
+    ----------
+    method : str
+        One of :data:`METHODS`, or ``auto``: the one that does best on held-out anchors
+        by ``criterion``.
+    criterion : "retrieval", "cosine" or "accuracy"
+        What held-out anchors are scored by: the mean reciprocal rank of each among all,
+        the mean cosine to what it should be, or the accuracy of a head trained on the
+        target's anchors (``fit`` then takes ``labels``).
+    rescale : bool
+        Regression gives rows that are too short, which puts them too near the mean.
+        True restores their mean length, as held-out anchors show it.
+    random_state : int
+        Of the parts that anchors are held out in.
+
+    Attributes
+    ----------
+    method_ : str
+    scores_ : dict
+        The criterion on held-out anchors, for each method that was tried.
+    scale_ : float
+        What :attr:`rescale` multiplies by.
+    forward_, backward_ : TranslationMap
+
+    Examples
+    --------
+    >>> import numpy as np, relatum
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(200, 8))
+    >>> Y = X @ np.linalg.qr(rng.normal(size=(8, 8)))[0] + 1  # the same space, turned
+    >>> translation = relatum.Translation("procrustes").fit(X[:40], Y[:40])
+    >>> bool(np.allclose(translation.transform(X), Y))
+    True
+    """
+
+    def __init__(
+        self,
+        method: str = "auto",
+        *,
+        criterion: str = "retrieval",
+        rescale: bool = True,
+        random_state: int = 0,
+    ) -> None:
+        self.method = method
+        self.criterion = criterion
+        self.rescale = rescale
+        self.random_state = random_state
+
+    def fit(self, X: Array, y: Array, *, labels: Any = None) -> Self:
+        """Fit on parallel anchors.
+
+        Parameters
+        ----------
+        X : array (n_anchors, n_features_x)
+        y : array (n_anchors, n_features_y)
+            Row i is the same item as row i of ``X``.
+        labels : array (n_anchors,), optional
+            Classes, for ``criterion="accuracy"``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Rows that do not match, fewer than 3, NaN, infinity, anchors that are all the
+            same, an unknown method or criterion, ``mean_shift`` between widths that
+            differ. Warns of anchors that do not look parallel, and, with ``auto``, where no
+            map does better than none.
+        """
+        _validation.check_choice(self.method, "method", ["auto", *METHODS])
+        _validation.check_choice(self.criterion, "criterion", CRITERIA)
+        X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
+        if self.criterion == "accuracy" and labels is None:
+            raise ValueError("criterion='accuracy' takes labels in fit, one for each anchor")
+        A, B = (_array.to_numpy(M).astype(np.float64) for M in (X, Y))
+        for M, name in ((A, "X"), (B, "y")):
+            _validation.check_distinct(M, name)
+        if len(A) >= 5:
+            parallel_test(A, B)
+        self.n_features_in_, self.n_features_out_ = A.shape[1], B.shape[1]
+        self.n_anchors_ = len(A)
+        self.method_, self.scores_, self.scale_ = self._choose(A, B, labels)
+        self.forward_ = self._fit(A, B, self.scale_)
+        parts = _held_out.folds(len(A), self.random_state)
+        back = self._scale(self.method_, B, A, parts)[0] if self.method_ != UNCHANGED else 1.0
+        self.backward_ = self._fit(B, A, back)
+        return self
+
+    def _choose(
+        self, A: np.ndarray, B: np.ndarray, labels: Any
+    ) -> tuple[str, dict[str, float], float]:
+        """Return the method, every method's score on held-out anchors, and the scale."""
+        names = [self.method] if self.method != "auto" else [
+            name for name, m in METHODS.items() if not m.same_width or A.shape[1] == B.shape[1]
+        ]  # fmt: skip
+        if METHODS[names[0]].same_width and A.shape[1] != B.shape[1]:
+            raise ValueError(
+                f"method={names[0]!r} takes spaces of one width; X has {A.shape[1]} features, "
+                f"y has {B.shape[1]}"
+            )
+        score = CRITERIA[self.criterion]
+        parts = _held_out.folds(len(A), self.random_state)
+        scores, scales = {}, {}
+        for name in names:
+            scales[name], predicted = self._scale(name, A, B, parts)
+            scores[name] = score(scales[name] * predicted + B.mean(axis=0), B, parts, labels)
+        best = max(scores, key=scores.__getitem__)
+        if A.shape[1] == B.shape[1]:
+            scores[UNCHANGED] = score(A, B, parts, labels)
+            if self.method == "auto" and scores[UNCHANGED] >= scores[best]:
+                _validation.warn(
+                    f"no translation does better on held-out anchors than none ({self.criterion} "
+                    f"{scores[best]:.3f}, unchanged {scores[UNCHANGED]:.3f}); rows are left as "
+                    "they are"
+                )
+                return UNCHANGED, scores, 1.0
+        return best, scores, scales[best]
+
+    def _scale(
+        self, name: str, A: np.ndarray, B: np.ndarray, parts: _held_out.Parts
+    ) -> tuple[float, np.ndarray]:
+        """Return by what to multiply a method's rows, and its rows for held-out anchors."""
+        method = METHODS[name]
+        a, b = A.astype(np.float32), B.astype(np.float32)
+        predicted = _held_out.held_out(a, b, method, parts).astype(np.float64)
+        rescaled = self.rescale and method.shrinks
+        return (_held_out.length_ratio(predicted, B) if rescaled else 1.0), predicted
+
+    def _fit(self, A: np.ndarray, B: np.ndarray, scale: float) -> TranslationMap:
+        if self.method_ == UNCHANGED:
+            width = A.shape[1]
+            return TranslationMap(np.eye(width), np.zeros(width), np.zeros(width))
+        return fit_translation(A, B, method=self.method_, scale=scale)
+
+    def transform(self, X: Array) -> Array:
+        """Return ``X`` (n_samples, n_features_x) in the target's space."""
+        return self._apply(X, "X", self.n_features_in_, "forward_")
+
+    def inverse_transform(self, Y: Array) -> Array:
+        """Return ``Y`` (n_samples, n_features_y) in the source's space.
+
+        By a map of the same method that was fitted the other way: the exact inverse of
+        an isometry, and the best guess where a map loses something.
+        """
+        return self._apply(Y, "Y", self.n_features_out_, "backward_")
+
+    def _apply(self, X: Array, name: str, width: int, which: str) -> Array:
+        check_is_fitted(self)
+        X = _validation.as_matrix(X, name)
+        if X.shape[1] != width:
+            raise ValueError(
+                f"{name} has {X.shape[1]} features; this translation was fitted on {width}"
+            )
+        return translate(X, getattr(self, which))
+
+    def score(self, X: Array, y: Array) -> float:
+        """Return the share of rows of ``X`` whose nearest row of ``y`` is their own, in [0, 1].
+
+        Recall at 1 by cosine, each row searched among all rows of ``y``.
+        """
+        from relatum.neighbors import nearest
+
+        X, Y = _validation.check_pair(X, y, "X", "y")
+        _, found = nearest(self.transform(X), Y, 1)
+        return float(np.mean(found[:, 0] == np.arange(len(found))))
+
+    def as_affine(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``(matrix, bias)`` such that ``transform(X)`` is ``X @ matrix + bias``.
+
+        Raises
+        ------
+        ValueError
+            The method is not affine (``procrustes_kernel``).
+        """
+        check_is_fitted(self)
+        if self.forward_.kernel is not None:
+            raise ValueError(
+                f"method {self.method_!r} is no affine map; fit another one, such as 'ridge'"
+            )
+        return self.forward_.matrix, self.forward_.bias
