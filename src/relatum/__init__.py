@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         neighborhood_jaccard,
         retrieval_jaccard,
     )
+    from relatum.search import hubness_penalty, search
     from relatum.stitching import bind, stitch
     from relatum.translation import Translation
     from relatum.vectors import read_embeddings, write_embeddings
@@ -58,6 +59,8 @@ _LAZY = {
     "mutual_knn": "neighborhoods",
     "neighborhood_jaccard": "neighborhoods",
     "retrieval_jaccard": "neighborhoods",
+    "hubness_penalty": "search",
+    "search": "search",
     "bind": "stitching",
     "stitch": "stitching",
     "Translation": "translation",
@@ -76,6 +79,7 @@ __all__ = [
     "bind",
     "cka",
     "compare",
+    "hubness_penalty",
     "inverse_relative_projection",
     "latent_similarity",
     "load",
@@ -93,6 +97,7 @@ __all__ = [
     "retrieval_jaccard",
     "rsa_distance",
     "save",
+    "search",
     "select_anchors",
     "stitch",
     "svcca",

@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="needs the extra paper")
 
-from relatum._csls import csls_nearest
 from relatum.paper import tasks_words
 
 RNG = np.random.default_rng(0)
@@ -48,15 +47,6 @@ QUANTISATION = {
 
 def cosines(A: np.ndarray, B: np.ndarray) -> np.ndarray:
     return (A / np.linalg.norm(A, axis=1)[:, None]) @ (B / np.linalg.norm(B, axis=1)[:, None]).T
-
-
-def test_csls_orders_as_its_definition() -> None:
-    S, T = RNG.normal(size=(40, 6)), RNG.normal(size=(50, 6))
-    C = cosines(S, T)
-    r_s = np.sort(C, axis=1)[:, -7:].mean(axis=1)
-    r_t = np.sort(C, axis=0)[-7:].mean(axis=0)
-    expected = np.argsort(-(2 * C - r_s[:, None] - r_t[None, :]), axis=1)[:, :9]
-    np.testing.assert_array_equal(csls_nearest(S, T, 9, density=r_t), expected)
 
 
 def pick(rows: list[dict], **where) -> list[dict]:

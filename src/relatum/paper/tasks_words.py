@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 
 import relatum
-from relatum._csls import csls_nearest
 from relatum._gemm import unit_rows
 from relatum._picture import plane
 from relatum.alignment import pairwise_score
@@ -18,6 +17,7 @@ from relatum.neighbors import nearest
 from relatum.paper.data_words import SPACES, SharedWords, shared_vocabulary
 from relatum.paper.experiment import Row
 from relatum.paper.runner import Run
+from relatum.search import search
 
 CHOICES = {"other": SPACES, "word2vec": SPACES}
 
@@ -100,7 +100,7 @@ def _both_ways(pair: dict[str, np.ndarray], k: int, neighborhood: int) -> list[R
     for s, t in ways:
         rows.append(_scored(own, cross[s, t][1][:, :k], s, t, csls=False))
         density = cross[t, s][0][:, :neighborhood].mean(axis=1)
-        found = csls_nearest(pair[s], pair[t], k, density=density)
+        _, found = search(pair[s], pair[t], k, penalty=density / 2)  # CSLS
         rows.append(_scored(own, found, s, t, csls=True))
     return rows
 
