@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 from scipy.spatial.distance import cdist
+from sklearn.metrics.pairwise import polynomial_kernel
+from sklearn.preprocessing import normalize
 
 from relatum import _array, _gemm, _minkowski, _quantised
 from relatum.similarity import (
@@ -24,6 +26,7 @@ from relatum.similarity import (
     cosine,
     geodesic,
     manhattan,
+    polynomial,
     quantised,
     similarity,
     spec_name,
@@ -33,6 +36,7 @@ from relatum.similarity import (
 PARAMETERS = {
     "quantised": [{"threshold": 0.8}, {"n_clusters": 6}],
     "geodesic": [{}, {"n_neighbors": 2}],
+    "polynomial": [{}, {"degree": 2}],
 }
 SPECS = [(name, p) for name in SIMILARITIES for p in PARAMETERS.get(name, [{}])]
 DTYPES = [np.float32, np.float64]
@@ -327,6 +331,18 @@ def test_the_angle_of_an_anchor_to_itself_is_zero(dtype, scale):
     assert np.diag(angular(A, A)).max() < 1e-7
     assert np.abs(np.diag(angular(-A, A)) - math.pi).max() < 3e-7
     np.testing.assert_allclose(angular(np.zeros_like(A), A), math.pi / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("degree", [1, 3, 6])
+def test_polynomial_is_scikit_learns_of_unit_rows(degree):
+    _, X, anchors = data(3)
+    a, b = normalize(X), normalize(anchors)
+    np.testing.assert_allclose(
+        polynomial(X, anchors, degree=degree),
+        polynomial_kernel(a, b, degree=degree, gamma=0.5, coef0=0.5),
+    )
+    with pytest.raises(ValueError, match="degree is 0; expected at least 1"):
+        polynomial(X, anchors, degree=0)
 
 
 @pytest.mark.parametrize("name", ["euclidean", "manhattan", "chebyshev", "geodesic"])

@@ -33,7 +33,8 @@ Similarity = Annotated[
         "--similarity",
         metavar="NAME[:KEY=VALUE,...]",
         help="cosine (default), dot, angular, euclidean, manhattan, chebyshev, "
-        "geodesic:n_neighbors=5, quantised. Repeat it for a product of similarities.",
+        "geodesic:n_neighbors=5, polynomial:degree=3, quantised. Repeat it for a product of "
+        "similarities.",
     ),
 ]
 Center = Annotated[bool, _option("--center", help="Subtract the anchors' mean first.")]
