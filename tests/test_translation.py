@@ -257,6 +257,23 @@ def test_scikit_learn_clones_and_pipes_it():
     assert clone(Translation("cca", rescale=False)).get_params()["rescale"] is False
 
 
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_a_file_keeps_it(method, tmp_path):
+    X, Y = spaces(noise=0.3)
+    found = Translation(method).fit(X[:60], Y[:60])
+    path = tmp_path / "map.safetensors"
+    relatum.save(found, path, encoder="old", target_encoder="new", target_revision="2")
+    again = relatum.load(path)
+    np.testing.assert_array_equal(again.transform(X), found.transform(X))
+    np.testing.assert_array_equal(again.inverse_transform(Y), found.inverse_transform(Y))
+    assert again.scores_ == found.scores_
+    assert again.get_params() == found.get_params()
+    manifest = relatum.read_manifest(path)
+    assert (manifest["kind"], manifest["encoder"]) == ("translation", "old")
+    assert (manifest["target_encoder"], manifest["target_revision"]) == ("new", "2")
+    assert manifest["state"]["method"] == found.method_
+
+
 # ---- what is refused
 
 

@@ -22,6 +22,7 @@ from relatum._files import FileFormatError
 KINDS: dict[str, tuple[str, str]] = {
     "relative-projection": ("relatum.estimators", "RelativeProjection"),
     "head-normalizer": ("relatum.estimators", "HeadNormalizer"),
+    "translation": ("relatum.translation", "Translation"),
     "torch-relative-projection": ("relatum.nn", "RelativeProjection"),
     "sklearn.LogisticRegression": ("sklearn.linear_model", "LogisticRegression"),
     "sklearn.Ridge": ("sklearn.linear_model", "Ridge"),

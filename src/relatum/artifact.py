@@ -34,6 +34,8 @@ def save(
     *,
     encoder: str | None = None,
     encoder_revision: str | None = None,
+    target_encoder: str | None = None,
+    target_revision: str | None = None,
     measured: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a fitted object to one ``.safetensors`` file.
@@ -41,13 +43,15 @@ def save(
     Parameters
     ----------
     obj : fitted object
-        A relative projection (estimator or torch module), or one of the scikit-learn
+        A relative projection (estimator or torch module), a translation, or one of the scikit-learn
         estimators in :data:`KINDS`, or a pipeline of them. The space that
         :func:`relatum.bind` recorded on a head is kept.
     path : str or path
         Ends in ``.safetensors``. It appears only when it is complete.
     encoder, encoder_revision : str, optional
         Name and revision of the encoder whose embeddings ``obj`` was fitted on.
+    target_encoder, target_revision : str, optional
+        Of a translation: those of the encoder whose space it leads into.
     measured : dict, optional
         What was measured on held-out anchors; numbers and strings.
 
@@ -83,6 +87,8 @@ def save(
         "relatum_version": import_module("relatum").__version__,
         "encoder": encoder,
         "encoder_revision": encoder_revision,
+        "target_encoder": target_encoder,
+        "target_revision": target_revision,
         "measured": None if measured is None else dict(measured),
         "n_features": getattr(obj, "n_features_in_", getattr(obj, "n_features", None)),
         "space": _space(obj),

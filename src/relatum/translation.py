@@ -7,17 +7,16 @@ bias, so that translating costs one product.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from relatum import _array, _gemm, _held_out, _validation
+from relatum import _array, _held_out, _validation
 from relatum._array import Array
 from relatum._held_out import CRITERIA
-from relatum._kernel_maps import KernelPart
+from relatum._translation_map import TranslationMap, fit_translation, translate
 from relatum._translation_methods import METHODS
 from relatum.anchors import parallel_test
 
@@ -25,71 +24,6 @@ __all__ = ["METHODS", "Translation", "TranslationMap", "fit_translation", "trans
 
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
-
-
-@dataclass(frozen=True)
-class TranslationMap:
-    """``x @ matrix + bias``, and what a kernel adds to it.
-
-    Attributes
-    ----------
-    matrix : array (n_features_x, n_features_y)
-    bias : array (n_features_y,)
-    kernel : KernelPart or None
-        Works on ``x - mean``.
-    chosen : dict
-        Penalties and ranks that the anchors chose.
-    """
-
-    matrix: np.ndarray
-    bias: np.ndarray
-    mean: np.ndarray
-    kernel: KernelPart | None = None
-    chosen: Mapping[str, float] = field(default_factory=dict)
-
-
-def fit_translation(
-    X_anchors: Array, Y_anchors: Array, *, method: str = "ridge", scale: float = 1.0
-) -> TranslationMap:
-    """Fit one method to parallel anchors: NumPy arrays of one precision.
-
-    Both sides' means are subtracted, the method maps what is left, ``scale`` multiplies
-    that, and the target's mean is added.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from relatum.translation import fit_translation, translate
-    >>> X = np.random.default_rng(0).normal(size=(50, 8))
-    >>> found = fit_translation(X, X[:, ::-1] + 1, method="procrustes")
-    >>> bool(np.allclose(translate(X, found), X[:, ::-1] + 1))
-    True
-    """
-    A, B = np.asarray(X_anchors), np.asarray(Y_anchors)
-    mean_a, mean_b = A.mean(axis=0), B.mean(axis=0)
-    fitted = METHODS[method].fit(A - mean_a, B - mean_b)
-    matrix = scale * fitted.matrix
-    kernel = fitted.kernel
-    if kernel is not None:
-        kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
-    return TranslationMap(matrix, mean_b - mean_a @ matrix, mean_a, kernel, fitted.chosen)
-
-
-def translate(X: Array, fitted: TranslationMap) -> Array:
-    """Return ``X`` (n_samples, n_features_x) in the other space, (n_samples, n_features_y).
-
-    In blocks with one output; differentiable in torch.
-    """
-    matrix, bias = (_array.from_numpy(a, X) for a in (fitted.matrix, fitted.bias))
-    out = _gemm.project(X, matrix, unit=False, bias=bias)
-    if fitted.kernel is None:
-        return out
-    mean, part = _array.from_numpy(fitted.mean, X), fitted.kernel
-    if _array.tracks_gradient(X):
-        return out + part(X - mean)
-    for rows in _array.blocks(X.shape[0], 8 * (X.shape[1] + sum(part.coefficients.shape))):
-        out[rows, :] = out[rows, :] + part(X[rows, :] - mean)
-    return out
 
 
 class Translation(TransformerMixin, BaseEstimator):
@@ -258,6 +192,34 @@ class Translation(TransformerMixin, BaseEstimator):
         X, Y = _validation.check_pair(X, y, "X", "y")
         _, found = nearest(self.transform(X), Y, 1)
         return float(np.mean(found[:, 0] == np.arange(len(found))))
+
+    def _to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return tensors and a manifest that :mod:`relatum.artifact` can write."""
+        check_is_fitted(self)
+        forward, backward = self.forward_, self.backward_
+        return forward.to_arrays("forward") | backward.to_arrays("backward"), {
+            "parameters": self.get_params(),
+            "method": self.method_,
+            "scores": self.scores_,
+            "scale": self.scale_,
+            "chosen": {"forward": dict(forward.chosen), "backward": dict(backward.chosen)},
+            "n_anchors": self.n_anchors_,
+            "n_features_in": self.n_features_in_,
+            "n_features_out": self.n_features_out_,
+        }
+
+    @classmethod
+    def _from_state(cls, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Self:
+        """Rebuild a fitted translation from what :meth:`_to_state` gave."""
+        self = cls(**manifest["parameters"])
+        self.method_, self.scale_ = manifest["method"], manifest["scale"]
+        self.scores_, self.n_anchors_ = dict(manifest["scores"]), manifest["n_anchors"]
+        self.n_features_in_ = manifest["n_features_in"]
+        self.n_features_out_ = manifest["n_features_out"]
+        chosen = manifest["chosen"]
+        self.forward_ = TranslationMap.from_arrays(arrays, "forward", chosen["forward"])
+        self.backward_ = TranslationMap.from_arrays(arrays, "backward", chosen["backward"])
+        return self
 
     def as_affine(self) -> tuple[np.ndarray, np.ndarray]:
         """Return ``(matrix, bias)`` such that ``transform(X)`` is ``X @ matrix + bias``.

@@ -1,0 +1,99 @@
+"""A fitted translation: one matrix and a bias, and a kernel part where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from relatum import _array, _gemm
+from relatum._array import Array
+from relatum._kernel_maps import KernelPart
+from relatum._translation_methods import METHODS
+
+_PARTS = ("matrix", "bias", "mean")
+_KERNEL_PARTS = ("anchors", "coefficients")
+
+
+@dataclass(frozen=True)
+class TranslationMap:
+    """``x @ matrix + bias``, and what a kernel adds to it.
+
+    Attributes
+    ----------
+    matrix : array (n_features_x, n_features_y)
+    bias : array (n_features_y,)
+    kernel : KernelPart or None
+        Works on ``x - mean``.
+    chosen : dict
+        Penalties and ranks that the anchors chose.
+    """
+
+    matrix: np.ndarray
+    bias: np.ndarray
+    mean: np.ndarray
+    kernel: KernelPart | None = None
+    chosen: Mapping[str, float] = field(default_factory=dict)
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Return the arrays under names that begin with ``prefix``."""
+        arrays = {f"{prefix}.{name}": getattr(self, name) for name in _PARTS}
+        if self.kernel is not None:
+            arrays |= {f"{prefix}.{name}": getattr(self.kernel, name) for name in _KERNEL_PARTS}
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], prefix: str, chosen: Mapping[str, float]
+    ) -> TranslationMap:
+        """Rebuild what :meth:`to_arrays` took apart."""
+        matrix, bias, mean = (np.asarray(arrays[f"{prefix}.{name}"]) for name in _PARTS)
+        kernel = None
+        if f"{prefix}.anchors" in arrays:
+            kernel = KernelPart(*(np.asarray(arrays[f"{prefix}.{p}"]) for p in _KERNEL_PARTS))
+        return cls(matrix, bias, mean, kernel, dict(chosen))
+
+
+def fit_translation(
+    X_anchors: Array, Y_anchors: Array, *, method: str = "ridge", scale: float = 1.0
+) -> TranslationMap:
+    """Fit one method to parallel anchors: NumPy arrays of one precision.
+
+    Both sides' means are subtracted, the method maps what is left, ``scale`` multiplies
+    that, and the target's mean is added.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.translation import fit_translation, translate
+    >>> X = np.random.default_rng(0).normal(size=(50, 8))
+    >>> found = fit_translation(X, X[:, ::-1] + 1, method="procrustes")
+    >>> bool(np.allclose(translate(X, found), X[:, ::-1] + 1))
+    True
+    """
+    A, B = np.asarray(X_anchors), np.asarray(Y_anchors)
+    mean_a, mean_b = A.mean(axis=0), B.mean(axis=0)
+    fitted = METHODS[method].fit(A - mean_a, B - mean_b)
+    matrix = scale * fitted.matrix
+    kernel = fitted.kernel
+    if kernel is not None:
+        kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
+    return TranslationMap(matrix, mean_b - mean_a @ matrix, mean_a, kernel, fitted.chosen)
+
+
+def translate(X: Array, fitted: TranslationMap) -> Array:
+    """Return ``X`` (n_samples, n_features_x) in the other space, (n_samples, n_features_y).
+
+    In blocks with one output; differentiable in torch.
+    """
+    matrix, bias = (_array.from_numpy(a, X) for a in (fitted.matrix, fitted.bias))
+    out = _gemm.project(X, matrix, unit=False, bias=bias)
+    if fitted.kernel is None:
+        return out
+    mean, part = _array.from_numpy(fitted.mean, X), fitted.kernel
+    if _array.tracks_gradient(X):
+        return out + part(X - mean)
+    for rows in _array.blocks(X.shape[0], 8 * (X.shape[1] + sum(part.coefficients.shape))):
+        out[rows, :] = out[rows, :] + part(X[rows, :] - mean)
+    return out
