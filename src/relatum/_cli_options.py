@@ -155,6 +155,82 @@ MinRetention = Annotated[
     _option("--min-retention", metavar="R", help="Exit with 1 if retention is lower."),
 ]
 
+# fit, translate, search, evaluate
+SourceSpace = Annotated[str, _argument("SOURCE", "Embeddings to translate from.")]
+TargetSpace = Annotated[str, _argument("TARGET", "The same items in the encoder to translate to.")]
+Pairs = Annotated[
+    Text,
+    _option(
+        "--anchors",
+        metavar="PAIRS",
+        help="Row numbers of SOURCE; or pairs of SOURCE and TARGET, ids or row numbers (.csv, "
+        ".tsv or .npy of two columns). Else every item that both have.",
+    ),
+]
+SaveMap = Annotated[str, _option("--output", "-o", metavar="MAP", help="The map (.safetensors).")]
+TranslationMethod = Annotated[
+    str,
+    _option(
+        "--method",
+        help="auto, mean_shift, procrustes, scaled_procrustes, ridge, affine, low_rank, relative, "
+        "whitened, cca or procrustes_kernel.",
+    ),
+]
+Criterion = Annotated[
+    str, _option("--criterion", help="What auto chooses by: retrieval or cosine.")
+]
+NoRescale = Annotated[
+    bool, _option("--no-rescale", help="Leave the length of rows as regression gives it.")
+]
+SourceEncoder = Annotated[Text, _option("--encoder", help="Name of SOURCE's encoder.")]
+SourceRevision = Annotated[Text, _option("--encoder-revision", help="Its revision.")]
+TargetEncoder = Annotated[Text, _option("--target-encoder", help="Name of TARGET's encoder.")]
+TargetRevision = Annotated[Text, _option("--target-revision", help="Its revision.")]
+ToTranslate = Annotated[str, _argument("EMB", "Embeddings to translate.")]
+TheMap = Annotated[str, _option("--map", metavar="MAP", help="What relatum fit wrote.")]
+Inverse = Annotated[bool, _option("--inverse", help="From the target's space to the source's.")]
+Queries = Annotated[str, _argument("QUERIES", "Embeddings to search with.")]
+Index = Annotated[str, _argument("INDEX", "Embeddings to search in.")]
+SearchMap = Annotated[
+    Text,
+    _option(
+        "--map",
+        metavar="MAP",
+        help="Brings QUERIES into INDEX's space (relatum fit), or into a relative space "
+        "(relatum project --save). Else they share one.",
+    ),
+]
+IndexMap = Annotated[
+    Text, _option("--index-map", metavar="MAP", help="INDEX's projection into that relative space.")
+]
+Correction = Annotated[
+    Text,
+    _option("--correction", help="Against hubs: softmax or csls. Takes --background."),
+]
+CorrectionKind = Annotated[str, _option("--correction", help="Against hubs: softmax or csls.")]
+Background = Annotated[
+    Text,
+    _option(
+        "--background",
+        metavar="FILE",
+        help="What queries look like, for --correction: embeddings of QUERIES' encoder.",
+    ),
+]
+SavePenalty = Annotated[
+    Text, _option("--save-penalty", metavar="FILE.npy", help="Keep what --correction computed.")
+]
+Penalty = Annotated[
+    Text, _option("--penalty", metavar="FILE.npy", help="What --save-penalty kept, instead.")
+]
+Found = Annotated[
+    Text, _option("--output", "-o", metavar="OUT", help="All that was found: .csv or .parquet.")
+]
+MapFile = Annotated[str, _argument("MAP", "What relatum fit wrote.")]
+MinRecall = Annotated[
+    float | None,
+    _option("--min-recall", metavar="R", help="Exit with 1 if R@1 is lower."),
+]
+
 # reproduce
 Experiment = Annotated[Text, typer.Argument(metavar="[ID]", help="table-1, figure-3, ...")]
 ListAll = Annotated[bool, _option("--list", help="List every table and figure, and end.")]

@@ -52,6 +52,29 @@ def project_file(
     return shape
 
 
+def translate_file(
+    X: np.ndarray,
+    translate: Callable[[np.ndarray], np.ndarray],
+    n_outputs: int,
+    path: Source,
+    *,
+    ids: Any = None,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[int, int]:
+    """Translate ``X`` block by block into a file; as :func:`project_file` otherwise."""
+    shape = (len(X), n_outputs)
+    with _output(path, shape, np.dtype(_array.float_dtype(X)), ids) as out:
+        for rows in _array.blocks(len(X), 8 * (X.shape[1] + n_outputs), BLOCK_BYTES):
+            try:
+                out[rows] = translate(np.asarray(X[rows]))
+            except ValueError:
+                _validation.check_finite(X, "X")  # the same message with rows of the whole X
+                raise
+            if progress is not None:
+                progress(rows.stop)
+    return shape
+
+
 def _project_block(
     X: np.ndarray, rows: slice, projection: Projection, precision: str | None, out: np.ndarray
 ) -> list[int]:

@@ -101,7 +101,7 @@ def _flat(rows: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         elif isinstance(value, (list, tuple)):
             found[prefix + name] = ", ".join(map(str, value))
         elif value is not None:
-            found[prefix + name] = str(value)
+            found[prefix + name] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return found
 
 

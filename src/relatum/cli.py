@@ -301,6 +301,135 @@ def stitch(
 
 
 @app.command()
+def fit(
+    source: options.SourceSpace,
+    target: options.TargetSpace,
+    output: options.SaveMap,
+    anchors: options.Pairs = None,
+    method: options.TranslationMethod = "auto",
+    criterion: options.Criterion = "retrieval",
+    no_rescale: options.NoRescale = False,
+    encoder: options.SourceEncoder = None,
+    encoder_revision: options.SourceRevision = None,
+    target_encoder: options.TargetEncoder = None,
+    target_revision: options.TargetRevision = None,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Fit a map from one encoder's space into another's.
+
+    Items that both files have but that are no anchors score the map.
+
+    Example: relatum fit old.npy new.npy --anchors idx.npy -o map.safetensors
+    """
+    from relatum import _cli_translation
+    from relatum._cli_inputs import Columns
+
+    about = {"encoder": encoder, "encoder_revision": encoder_revision,
+             "target_encoder": target_encoder, "target_revision": target_revision}  # fmt: skip
+    result, text = _cli_translation.fit(
+        (source, target), anchors, output, Columns(column, id_column), about=about,
+        method=method, criterion=criterion, rescale=not no_rescale, random_state=seed,
+    )  # fmt: skip
+    _terminal.report(result, text, as_json=as_json)
+
+
+@app.command()
+def translate(
+    embeddings: options.ToTranslate,
+    map_file: options.TheMap,
+    output: options.Output,
+    inverse: options.Inverse = False,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Bring embeddings into another encoder's space.
+
+    Works block by block, so that embeddings and result may be larger than memory
+    (.npy).
+
+    Example: relatum translate old.npy --map map.safetensors -o translated.npy
+    """
+    from relatum import _cli_inputs, _cli_translation
+
+    _cli_inputs.check_output(output, as_json, inputs=[embeddings, map_file])
+    columns = _cli_inputs.Columns(column, id_column)
+    columns.check(embeddings)
+    _report(_cli_translation.translate(embeddings, map_file, output, columns, inverse), as_json,
+            output)  # fmt: skip
+
+
+@app.command()
+def search(
+    queries: options.Queries,
+    index: options.Index,
+    map_file: options.SearchMap = None,
+    index_map: options.IndexMap = None,
+    k: options.Neighbours = 10,
+    correction: options.Correction = None,
+    background: options.Background = None,
+    save_penalty: options.SavePenalty = None,
+    penalty: options.Penalty = None,
+    output: options.Found = None,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Search an index of one encoder with queries of another.
+
+    Exact, by cosine; --correction keeps rows that are near everything from being
+    found for everything.
+
+    Example: relatum search new_queries.npy index.npy --map map.safetensors -k 10
+    """
+    from relatum import _cli_translation
+    from relatum._cli_inputs import Columns
+
+    columns = Columns(column, id_column)
+    columns.check(queries, index, background)
+    result, text = _cli_translation.find(
+        queries, index, k, columns, maps=(map_file, index_map), correction=correction,
+        background=background, penalty=penalty, save_penalty=save_penalty, output=output,
+    )  # fmt: skip
+    _terminal.report(result, text, as_json=as_json)
+
+
+@app.command()
+def evaluate(
+    map_file: options.MapFile,
+    source: options.SourceSpace,
+    target: options.TargetSpace,
+    k: options.Neighbours = 10,
+    correction: options.CorrectionKind = "softmax",
+    min_recall: options.MinRecall = None,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Score a map on items that it was not fitted on.
+
+    Each item of SOURCE is searched among all of TARGET, translated, translated with
+    the correction for hubs, and (where the widths agree) as it is.
+
+    Example: relatum evaluate map.safetensors old_test.npy new_test.npy
+    """
+    from relatum import _cli_translation
+    from relatum._cli_inputs import Columns
+
+    scores, result = _cli_translation.evaluate(
+        map_file, (source, target), k, correction, Columns(column, id_column)
+    )
+    failed = []
+    if min_recall is not None and scores.translated.recall_1 < min_recall:
+        failed.append(f"R@1 is {scores.translated.recall_1:.3f}, the gate {min_recall:g}")
+    _terminal.report(result | {"gates_failed": failed}, str(scores), as_json=as_json)
+    _fail(failed)
+
+
+@app.command()
 def reproduce(
     experiment: options.Experiment = None,
     list_all: options.ListAll = False,

@@ -1,0 +1,216 @@
+"""The commands around a translation: fit it, apply it, search with it, score it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relatum import _cli_inputs, _files, _terminal, _validation, artifact, vectors
+from relatum._cli_inputs import Columns
+from relatum._cli_pairs import translation_inputs
+from relatum._streaming import translate_file
+from relatum.neighbors import check_k
+from relatum.search import hubness_penalty, search
+from relatum.translation import Translation
+
+if TYPE_CHECKING:
+    from relatum.translation_scores import TranslationScores
+
+FOUND = (".csv", ".parquet")
+"""What the result of a search is written to."""
+SHOWN = 5
+"""Queries whose result is shown to people."""
+
+
+def fit(
+    paths: tuple[str, str], anchors: str | None, output: str, columns: Columns, *,
+    about: dict[str, str | None], **settings: Any,
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """Fit a map on the anchors, and score it on the items that are left."""
+    artifact.check_target(output)
+    X, Y, rest = translation_inputs(paths, anchors, columns)
+    started = time.perf_counter()
+    with _terminal.Progress("fitting"):
+        found = Translation(**settings).fit(X, Y)
+        seconds = round(time.perf_counter() - started, 3)
+        scores = None if rest is None or len(rest[0]) < LEAST else _scores(found, *rest)
+    measured = None if scores is None else scores.to_dict()
+    artifact.save(found, output, measured=measured, **about)
+    result: dict[str, Any] = {
+        "source": paths[0], "target": paths[1], "method": found.method_,
+        "n_anchors": found.n_anchors_, "n_features": found.n_features_in_,
+        "n_outputs": found.n_features_out_, "seconds": seconds,
+        "held_out": found.scores_, "measured": measured, "output": output,
+    }  # fmt: skip
+    text = _terminal.table({k: v for k, v in result.items() if k != "measured"})
+    return result, text if scores is None else f"{text}\n\non the other items:\n{scores}"
+
+
+LEAST = 20
+"""Fewer items than this are not scored."""
+
+
+def _scores(translation: Translation, X: np.ndarray, Y: np.ndarray) -> TranslationScores:
+    from relatum.translation_scores import translation_scores
+
+    return translation_scores(translation, X, Y, k=10)
+
+
+def load(path: str) -> Translation:
+    """Read a map that ``relatum fit`` wrote."""
+    found = artifact.load(path)
+    if not isinstance(found, Translation):
+        raise TypeError(
+            f"{path} holds a {type(found).__name__}; expected a translation, as relatum fit writes"
+        )
+    return found
+
+
+def translate(
+    embeddings: str, path: str, output: str, columns: Columns, inverse: bool
+) -> dict[str, Any]:
+    """Write translated embeddings."""
+    found = load(path)
+    source = columns.read(embeddings)
+    width = found.n_features_out_ if inverse else found.n_features_in_
+    if source.array.shape[1] != width:
+        raise ValueError(f"{embeddings} has {source.array.shape[1]} features, {path} takes {width}")
+    n_outputs = found.n_features_in_ if inverse else found.n_features_out_
+    started = time.perf_counter()
+    with _terminal.Progress(f"translating {embeddings}", len(source.array)) as bar:
+        shape = translate_file(
+            source.array, found.inverse_transform if inverse else found.transform, n_outputs,
+            output, ids=_cli_inputs.ids_for(output, source, embeddings), progress=bar.advance_to,
+        )  # fmt: skip
+    return {
+        "embeddings": embeddings, "map": path, "method": found.method_, "n_rows": shape[0],
+        "n_features": width, "n_outputs": shape[1],
+        "seconds": round(time.perf_counter() - started, 3), "output": output,
+    }  # fmt: skip
+
+
+def find(
+    queries: str, index: str, k: int, columns: Columns, *, maps: tuple[str | None, str | None],
+    correction: str | None, background: str | None, penalty: str | None,
+    save_penalty: str | None, output: str | None,
+) -> tuple[dict[str, Any], str]:  # fmt: skip
+    """Search, and write or show what was found."""
+    if output is not None and Path(output).suffix.lower() not in FOUND:
+        raise ValueError(f"--output is {output}; expected one of {', '.join(FOUND)}")
+    if (correction is None) != (background is None):
+        raise ValueError("--correction and --background come together")
+    if penalty is not None and correction is not None:
+        raise ValueError("--penalty is what --correction would compute; give one of them")
+    if save_penalty is not None and correction is None:
+        raise ValueError("--save-penalty takes --correction")
+    for target in (output, save_penalty):
+        if target is not None:
+            _files.check_target(target)
+    asked, searched = columns.read(queries), columns.read(index)
+    bring, place = _common_space(*maps)
+    with _terminal.Progress("searching") as bar:
+        Q, T = bring(asked.array), place(searched.array)
+        check_k(k, len(T), index)
+        taken: np.ndarray | None = None
+        if penalty is not None:
+            taken = np.load(penalty, allow_pickle=False)
+        elif correction is not None and background is not None:
+            bar.step(f"computing the penalties ({correction})")
+            taken = hubness_penalty(T, bring(columns.read(background).array), correction=correction)
+            if save_penalty is not None:
+                vectors.write_array(save_penalty, taken)
+        bar.step("searching")
+        scores, rows = search(Q, T, k, penalty=taken)
+    query_ids = np.arange(len(Q)) if asked.ids is None else asked.ids
+    items = rows if searched.ids is None else searched.ids[rows]
+    if output is not None:
+        _write_found(output, query_ids, items, scores)
+    found = [
+        {"query": q.item(), "items": i.tolist(), "scores": s.round(6).tolist()}
+        for q, i, s in zip(query_ids, items, scores, strict=True)
+    ]
+    result = {"queries": queries, "index": index, "k": k, "n_queries": len(Q), "n_index": len(T),
+              "correction": correction, "output": output,
+              "found": None if output is not None else found}  # fmt: skip
+    return result, _shown(found, output)
+
+
+def _common_space(map_file: str | None, index_map: str | None) -> tuple[Any, Any]:
+    """Return what brings queries, and the index, into one space."""
+
+    def as_it_is(X: np.ndarray) -> np.ndarray:
+        return X
+
+    if map_file is None:
+        if index_map is not None:
+            raise ValueError("--index-map comes with --map: the queries' projection")
+        return as_it_is, as_it_is
+    found = artifact.load(map_file)
+    if isinstance(found, Translation):
+        if index_map is not None:
+            raise ValueError(
+                f"{map_file} is a translation into the index's space; leave --index-map out"
+            )
+        return found.transform, as_it_is
+    own = _cli_inputs.load_projection(map_file)[1]
+    if index_map is None:
+        raise ValueError(f"{map_file} is a relative projection; --index-map takes the index's")
+    other = _cli_inputs.load_projection(index_map)[1]
+    if differences := own.space_.differences(other.space_):
+        raise ValueError(
+            f"{map_file} and {index_map} lead into different spaces: {'; '.join(differences)}"
+        )
+    return own.transform, other.transform
+
+
+def _write_found(path: str, queries: np.ndarray, items: np.ndarray, scores: np.ndarray) -> None:
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    n, k = items.shape
+    table = pa.table(
+        {
+            "query": np.repeat(queries, k),
+            "rank": np.tile(np.arange(1, k + 1), n),
+            "item": items.ravel(),
+            "score": scores.ravel(),
+        }
+    )
+    with _files.replacing(path) as temporary:
+        if path.lower().endswith(".csv"):
+            csv.write_csv(table, temporary)
+        else:
+            parquet.write_table(table, temporary)
+
+
+def _shown(found: list[dict[str, Any]], output: str | None) -> str:
+    lines = []
+    for one in found[:SHOWN]:
+        pairs = zip(one["items"], one["scores"], strict=True)
+        lines.append(f"{one['query']}: " + ", ".join(f"{i} ({s:.3f})" for i, s in pairs))
+    if len(found) > SHOWN:
+        where = "all of them with --json or -o" if output is None else f"all in {output}"
+        lines.append(f"... {len(found)} queries, {where}")
+    return "\n".join(lines)
+
+
+def evaluate(
+    path: str, paths: tuple[str, str], k: int, correction: str, columns: Columns
+) -> tuple[TranslationScores, dict[str, Any]]:
+    """Score a map on items that both files have."""
+    from relatum.translation_scores import translation_scores
+
+    found = load(path)
+    X, Y, _ = translation_inputs(paths, None, columns)
+    for array, width, name in (
+        (X, found.n_features_in_, paths[0]), (Y, found.n_features_out_, paths[1]),
+    ):  # fmt: skip
+        if array.shape[1] != width:
+            raise ValueError(f"{name} has {array.shape[1]} features; {path} was fitted on {width}")
+    _validation.check_choice(correction, "--correction", ["softmax", "csls"])
+    with _terminal.Progress("scoring"):
+        scores = translation_scores(found, X, Y, k=k, correction=correction)
+    return scores, {"map": path, "source": paths[0], "target": paths[1], **scores.to_dict()}

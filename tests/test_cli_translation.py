@@ -1,0 +1,220 @@
+"""fit, translate, search and evaluate: what they write and print, and what they refuse."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+import relatum
+from relatum import cli
+
+N, D = 240, 12
+RNG = np.random.default_rng(0)
+A = RNG.normal(size=(N, D)) + 1
+TURN = np.linalg.qr(RNG.normal(size=(15, 15)))[0][:D]
+B = A @ TURN + 0.05 * RNG.normal(size=(N, 15))
+IDS = np.array([f"i{i}" for i in range(N)])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Embeddings of the same items in two encoders, as arrays and as tables with ids."""
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", A)
+    np.save("b.npy", B)
+    np.save("idx.npy", np.arange(60))
+    order = np.random.default_rng(1).permutation(N)
+    relatum.write_embeddings("a.parquet", A, IDS)
+    relatum.write_embeddings("b.parquet", B[order], IDS[order])
+    return tmp_path
+
+
+@pytest.fixture
+def fitted(folder, capsys):
+    assert run("fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors") == 0
+    capsys.readouterr()
+    return folder
+
+
+def run(*arguments) -> int:
+    return cli.main([str(a) for a in arguments])
+
+
+def run_json(capsys, *arguments, code=0) -> dict:
+    assert run(*arguments, "--json") == code, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)
+
+
+def refused(capsys, *arguments) -> str:
+    assert run(*arguments) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    return err
+
+
+def test_fit_keeps_the_map_and_what_the_other_items_say(folder, capsys):
+    found = run_json(
+        capsys, "fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors",
+        "--encoder", "old", "--target-encoder", "new",
+    )  # fmt: skip
+    assert (found["n_anchors"], found["n_features"], found["n_outputs"]) == (60, D, 15)
+    assert found["measured"]["n_items"] == N - 60
+    assert found["measured"]["translated"]["recall_1"] > 0.95
+    manifest = run_json(capsys, "info", "m.safetensors")
+    assert (manifest["encoder"], manifest["target_encoder"]) == ("old", "new")
+    assert manifest["measured"] == found["measured"]
+    expected = relatum.Translation().fit(A[:60], B[:60]).transform(A)
+    np.testing.assert_allclose(relatum.load("m.safetensors").transform(A), expected)
+
+
+def test_fit_shows_a_table(folder, capsys):
+    run("fit", "a.npy", "b.npy", "--anchors", "idx.npy", "--method", "ridge", "-o", "m.safetensors")
+    out = capsys.readouterr().out
+    assert "method" in out
+    assert "on the other items:" in out
+    assert "R@1" in out
+
+
+def write_pairs(name, pairs):
+    with open(name, "w", newline="") as file:
+        csv.writer(file, delimiter="\t" if name.endswith("tsv") else ",").writerows(pairs)
+
+
+@pytest.mark.parametrize("name", ["pairs.csv", "pairs.tsv"])
+def test_anchors_as_pairs_of_ids(folder, capsys, name):
+    write_pairs(name, [[f"i{i}", f"i{i}"] for i in range(60)])
+    found = run_json(
+        capsys, "fit", "a.parquet", "b.parquet", "--anchors", name, "-o", "m.safetensors",
+        "--method", "ridge",
+    )  # fmt: skip
+    assert (found["n_anchors"], found["measured"]["n_items"]) == (60, N - 60)
+    expected = relatum.Translation("ridge").fit(A[:60], B[:60]).transform(A)
+    np.testing.assert_allclose(relatum.load("m.safetensors").transform(A), expected)
+
+
+def test_anchors_as_pairs_of_rows_need_no_other_correspondence(folder, capsys):
+    order = np.random.default_rng(2).permutation(N)[:200]
+    np.save("c.npy", B[order])
+    np.save("pairs.npy", np.stack([order[:60], np.arange(60)], axis=1))
+    found = run_json(
+        capsys, "fit", "a.npy", "c.npy", "--anchors", "pairs.npy", "-o", "m.safetensors",
+    )  # fmt: skip
+    assert found["n_anchors"] == 60
+    assert found["measured"] is None
+    assert relatum.load("m.safetensors").score(A, B) > 0.95
+
+
+def test_without_anchors_all_shared_items_are(folder, capsys):
+    found = run_json(capsys, "fit", "a.parquet", "b.parquet", "-o", "m.safetensors")
+    assert found["n_anchors"] == N
+
+
+def test_translate_both_ways(fitted, capsys):
+    found = run_json(capsys, "translate", "a.npy", "--map", "m.safetensors", "-o", "t.npy")
+    assert (found["n_rows"], found["n_outputs"]) == (N, 15)
+    translation = relatum.load("m.safetensors")
+    np.testing.assert_array_equal(np.load("t.npy"), translation.transform(A))
+    run_json(capsys, "translate", "b.npy", "--map", "m.safetensors", "--inverse", "-o", "u.npy")
+    np.testing.assert_array_equal(np.load("u.npy"), translation.inverse_transform(B))
+    run_json(capsys, "translate", "a.parquet", "--map", "m.safetensors", "-o", "t.parquet")
+    assert relatum.read_embeddings("t.parquet").ids.tolist() == IDS.tolist()
+
+
+def test_search_with_a_map(fitted, capsys):
+    found = run_json(capsys, "search", "a.parquet", "b.parquet", "--map", "m.safetensors", "-k", 3)[
+        "found"
+    ]
+    assert [one["query"] for one in found] == IDS.tolist()
+    assert np.mean([one["items"][0] == one["query"] for one in found]) > 0.95
+
+
+def test_search_with_two_projections(folder, capsys):
+    for side in "ab":
+        assert run("project", f"{side}.npy", "--anchors", "idx.npy", "--center", "-o", "r.npy",
+                   "--save", f"{side}.safetensors") == 0  # fmt: skip
+    capsys.readouterr()
+    common = ["search", "a.npy", "b.npy", "--map", "a.safetensors"]
+    found = run_json(capsys, *common, "--index-map", "b.safetensors", "-k", 1)["found"]
+    assert np.mean([one["items"][0] == one["query"] for one in found]) > 0.95
+    assert "--index-map takes the index's" in refused(capsys, *common)
+    run("project", "b.npy", "--anchors", "idx.npy", "-o", "r.npy", "--save", "c.safetensors")
+    capsys.readouterr()
+    assert "center is True here and False there" in refused(
+        capsys, *common, "--index-map", "c.safetensors"
+    )
+
+
+def test_penalties_are_kept_and_used_again(fitted, capsys):
+    common = ["search", "a.npy", "b.npy", "--map", "m.safetensors", "-k", 4]
+    first = run_json(capsys, *common, "--correction", "csls", "--background", "a.npy",
+                     "--save-penalty", "p.npy")  # fmt: skip
+    again = run_json(capsys, *common, "--penalty", "p.npy")
+    assert first["found"] == again["found"]
+    assert np.load("p.npy").shape == (N,)
+
+
+@pytest.mark.parametrize("name", ["found.csv", "found.parquet"])
+def test_all_that_was_found_goes_to_a_file(fitted, capsys, name):
+    assert run("search", "a.npy", "b.npy", "--map", "m.safetensors", "-k", 3, "-o", name) == 0
+    assert f"... {N} queries, all in {name}" in capsys.readouterr().out
+    if name.endswith("csv"):
+        with open(name, newline="") as file:
+            rows = list(csv.DictReader(file))
+    else:
+        rows = pq.read_table(name).to_pylist()
+    assert len(rows) == 3 * N
+    assert [int(r["rank"]) for r in rows[:3]] == [1, 2, 3]
+    assert int(rows[0]["query"]) == int(rows[0]["item"]) == 0
+
+
+def test_evaluate_has_a_gate(fitted, capsys):
+    np.save("a_test.npy", A[60:])
+    np.save("b_test.npy", B[60:])
+    common = ["evaluate", "m.safetensors", "a_test.npy", "b_test.npy"]
+    found = run_json(capsys, *common)
+    assert found["translated"]["recall_1"] > 0.95
+    assert found["unchanged"] is None
+    assert found["n_items"] == N - 60
+    assert run(*common, "--min-recall", 0.5) == 0
+    assert run(*common, "--min-recall", 1.1) == 1
+    assert "gate failed: R@1 is" in capsys.readouterr().err
+
+
+def test_what_is_refused(fitted, capsys):
+    np.save("narrow.npy", A[:, :5])
+    np.save("three.npy", np.zeros((4, 3), dtype=int))
+    write_pairs("heading.csv", [["source", "target"], ["i1", "i1"]])
+    write_pairs("wide.csv", [["1", "1", "1"]])
+    translate = ["translate", "narrow.npy", "--map", "m.safetensors", "-o", "t.npy"]
+    assert "narrow.npy has 5 features, m.safetensors takes 12" in refused(capsys, *translate)
+    fit = ["fit", "a.parquet", "b.parquet", "-o", "x.safetensors", "--anchors"]
+    assert "a.parquet has no item 'source'" in refused(capsys, *fit, "heading.csv")
+    assert "line 1 has 3; expected two columns" in refused(capsys, *fit, "wide.csv")
+    assert "expected row numbers, or ids" in refused(
+        capsys, "fit", "a.npy", "b.npy", "-o", "x.safetensors", "--anchors", "heading.csv"
+    )
+    assert "has the suffix '.bin'" in refused(capsys, "fit", "a.npy", "b.npy", "-o", "x.bin")
+    search = ["search", "a.npy", "b.npy", "--map", "m.safetensors"]
+    assert "--correction and --background come together" in refused(
+        capsys, *search, "--correction", "csls"
+    )
+    assert "give one of them" in refused(
+        capsys, *search, "--correction", "csls", "--background", "a.npy", "--penalty", "p.npy"
+    )
+    assert "--save-penalty takes --correction" in refused(
+        capsys, *search, "--save-penalty", "p.npy"
+    )
+    assert "--output is f.txt" in refused(capsys, *search, "-o", "f.txt")
+    assert "queries has 12 features, index has 15" in refused(capsys, "search", "a.npy", "b.npy")
+    assert "leave --index-map out" in refused(capsys, *search, "--index-map", "m.safetensors")
+    assert "b.npy has 15 features; m.safetensors was fitted on 12" in refused(
+        capsys, "evaluate", "m.safetensors", "b.npy", "a.npy"
+    )
+    relatum.save(relatum.RelativeProjection(3, random_state=0).fit(A), "r.safetensors")
+    assert "holds a RelativeProjection; expected a translation" in refused(
+        capsys, "translate", "a.npy", "--map", "r.safetensors", "-o", "t.npy"
+    )
