@@ -33,6 +33,7 @@ smartquotes = False  # `--anchors` stays as it is typed
 myst_substitutions = {
     "similarities": tables.similarities(),
     "invariances": tables.invariances(),
+    "translations": tables.translations(),
     "transformations": tables.transformations(),
     "measures": tables.measures(),
     "names": tables.names(),

@@ -10,6 +10,7 @@ import numpy as np
 import relatum
 from relatum.comparison import MEASURES
 from relatum.similarity import SIMILARITIES, TRANSFORMATIONS
+from relatum.translation import METHODS
 
 
 def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -62,6 +63,14 @@ def invariances() -> str:
 def transformations() -> str:
     rows = [[name.replace("_", " "), meaning] for name, meaning in TRANSFORMATIONS.items()]
     return markdown(["transformation", "meaning"], rows)
+
+
+def translations() -> str:
+    """What each method of translation is."""
+    rows = [
+        [f"`{name}`", m.says, "one" if m.same_width else "any two"] for name, m in METHODS.items()
+    ]
+    return markdown(["method", "what it fits", "widths"], rows)
 
 
 def measures() -> str:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         neighborhood_jaccard,
         retrieval_jaccard,
     )
-    from relatum.search import hubness_penalty, search
+    from relatum.retrieval import hubness_penalty, search
     from relatum.stitching import bind, stitch
     from relatum.translation import Translation
     from relatum.vectors import read_embeddings, write_embeddings
@@ -59,8 +59,8 @@ _LAZY = {
     "mutual_knn": "neighborhoods",
     "neighborhood_jaccard": "neighborhoods",
     "retrieval_jaccard": "neighborhoods",
-    "hubness_penalty": "search",
-    "search": "search",
+    "hubness_penalty": "retrieval",
+    "search": "retrieval",
     "bind": "stitching",
     "stitch": "stitching",
     "Translation": "translation",

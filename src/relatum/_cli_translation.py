@@ -13,7 +13,7 @@ from relatum._cli_inputs import Columns
 from relatum._cli_pairs import translation_inputs
 from relatum._streaming import translate_file
 from relatum.neighbors import check_k
-from relatum.search import hubness_penalty, search
+from relatum.retrieval import hubness_penalty, search
 from relatum.translation import Translation
 
 if TYPE_CHECKING:

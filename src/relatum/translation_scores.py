@@ -12,7 +12,7 @@ from relatum._array import Array
 from relatum.alignment import cosines, row_values
 from relatum.neighborhoods import overlaps
 from relatum.neighbors import nearest
-from relatum.search import hubness_penalty, search
+from relatum.retrieval import hubness_penalty, search
 from relatum.translation import Translation
 
 __all__ = ["RetrievalQuality", "TranslationScores", "translation_scores"]

@@ -17,7 +17,7 @@ from relatum.neighbors import nearest
 from relatum.paper.data_words import SPACES, SharedWords, shared_vocabulary
 from relatum.paper.experiment import Row
 from relatum.paper.runner import Run
-from relatum.search import search
+from relatum.retrieval import search
 
 CHOICES = {"other": SPACES, "word2vec": SPACES}
 

@@ -94,7 +94,7 @@ def hubness_penalty(
     Examples
     --------
     >>> import numpy as np
-    >>> from relatum.search import hubness_penalty, search
+    >>> from relatum.retrieval import hubness_penalty, search
     >>> X = np.random.default_rng(0).normal(size=(50, 8))
     >>> penalty = hubness_penalty(X, X)
     >>> search(X[:3], X, 1, penalty=penalty)[1].ravel().tolist()
@@ -139,7 +139,7 @@ def search(
     Examples
     --------
     >>> import numpy as np
-    >>> from relatum.search import search
+    >>> from relatum.retrieval import search
     >>> scores, indices = search(np.eye(3), np.eye(3), 1)
     >>> indices.ravel().tolist()
     [0, 1, 2]

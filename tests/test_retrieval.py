@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 import relatum
 from relatum import neighbors
-from relatum.search import CORRECTIONS, hubness_penalty, search
+from relatum.retrieval import CORRECTIONS, hubness_penalty, search
 
 RNG = np.random.default_rng(0)
 QUERIES, INDEX = RNG.normal(size=(40, 6)), RNG.normal(size=(50, 6))
