@@ -307,3 +307,22 @@ def test_shuffled_anchors_are_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Translation("ridge").fit(X, Y)
+
+
+@pytest.mark.parametrize("n_wrong", [0, 4, 40])
+def test_wrong_pairs_are_named_and_left_out(n_wrong):
+    X, Y = spaces(n=500, d_x=30, d_y=30, noise=0.5)
+    rng = np.random.default_rng(0)
+    wrong = np.sort(rng.permutation(200)[:n_wrong])
+    spoilt = Y[:200].copy()
+    spoilt[wrong] = Y[400 : 400 + n_wrong]  # other items
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = Translation("ridge").fit(X[:200], spoilt)
+    assert len(np.setdiff1d(found.wrong_anchors_, wrong)) <= 2
+    assert len(np.intersect1d(found.wrong_anchors_, wrong)) >= 0.75 * n_wrong
+    assert any("are left out" in str(w.message) for w in caught) == bool(n_wrong)
+    kept = Translation("ridge", robust=False).fit(X[:200], spoilt)
+    assert len(kept.wrong_anchors_) == 0
+    error = [np.mean((t.transform(X[200:400]) - Y[200:400]) ** 2) for t in (found, kept)]
+    assert error[0] <= error[1] * (0.95 if n_wrong > 10 else 1.03)

@@ -18,10 +18,12 @@ from relatum._array import Array
 from relatum._held_out import CRITERIA
 from relatum._translation_map import TranslationMap, fit_translation, translate
 from relatum._translation_methods import METHODS
+from relatum._wrong_pairs import wrong_pairs
 from relatum.anchors import parallel_test
 
 __all__ = ["METHODS", "Translation", "TranslationMap", "fit_translation", "translate"]
 
+NONE = np.zeros(0, dtype=np.int64)
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
 
@@ -41,12 +43,16 @@ class Translation(TransformerMixin, BaseEstimator):
     rescale : bool
         Regression gives rows that are too short, which puts them too near the mean.
         True restores their mean length, as held-out anchors show it.
+    robust : bool
+        Leave out anchors that look like other items on the two sides, and name them.
     random_state : int
         Of the parts that anchors are held out in.
 
     Attributes
     ----------
     method_ : str
+    wrong_anchors_ : array of int64
+        Rows that were left out by :attr:`robust`.
     scores_ : dict
         The criterion on held-out anchors, for each method that was tried.
     scale_ : float
@@ -70,11 +76,13 @@ class Translation(TransformerMixin, BaseEstimator):
         *,
         criterion: str = "retrieval",
         rescale: bool = True,
+        robust: bool = True,
         random_state: int = 0,
     ) -> None:
         self.method = method
         self.criterion = criterion
         self.rescale = rescale
+        self.robust = robust
         self.random_state = random_state
 
     def fit(self, X: Array, y: Array, *, labels: Any = None) -> Self:
@@ -93,8 +101,9 @@ class Translation(TransformerMixin, BaseEstimator):
         TypeError, ValueError
             Rows that do not match, fewer than 3, NaN, infinity, anchors that are all the
             same, an unknown method or criterion, ``mean_shift`` between widths that
-            differ. Warns of anchors that do not look parallel, and, with ``auto``, where no
-            map does better than none.
+            differ. Warns of anchors that do not look parallel, of single ones that are
+            other items on the two sides, and, with ``auto``, where no map does better than
+            none.
         """
         _validation.check_choice(self.method, "method", ["auto", *METHODS])
         _validation.check_choice(self.criterion, "criterion", CRITERIA)
@@ -106,6 +115,7 @@ class Translation(TransformerMixin, BaseEstimator):
             _validation.check_distinct(M, name)
         if len(A) >= 5:
             parallel_test(A, B)
+        A, B, labels = self._without_wrong(A, B, labels)
         self.n_features_in_, self.n_features_out_ = A.shape[1], B.shape[1]
         self.n_anchors_ = len(A)
         self.method_, self.scores_, self.scale_ = self._choose(A, B, labels)
@@ -114,6 +124,19 @@ class Translation(TransformerMixin, BaseEstimator):
         back = self._scale(self.method_, B, A, parts)[0] if self.method_ != UNCHANGED else 1.0
         self.backward_ = self._fit(B, A, back)
         return self
+
+    def _without_wrong(self, A: np.ndarray, B: np.ndarray, labels: Any) -> tuple[Any, Any, Any]:
+        """Leave wrong pairs out, and say which."""
+        self.wrong_anchors_ = wrong_pairs(A, B, self.random_state) if self.robust else NONE
+        if not len(self.wrong_anchors_):
+            return A, B, labels
+        _validation.warn(
+            f"{len(self.wrong_anchors_)} of {len(A)} anchors do not look like the same item in X "
+            f"and y, and are left out ({_validation.describe_rows(self.wrong_anchors_)}); "
+            "robust=False keeps them"
+        )
+        right = np.setdiff1d(np.arange(len(A)), self.wrong_anchors_)
+        return A[right], B[right], None if labels is None else np.asarray(labels)[right]
 
     def _choose(
         self, A: np.ndarray, B: np.ndarray, labels: Any
@@ -204,6 +227,7 @@ class Translation(TransformerMixin, BaseEstimator):
             "scale": self.scale_,
             "chosen": {"forward": dict(forward.chosen), "backward": dict(backward.chosen)},
             "n_anchors": self.n_anchors_,
+            "wrong_anchors": self.wrong_anchors_.tolist(),
             "n_features_in": self.n_features_in_,
             "n_features_out": self.n_features_out_,
         }
@@ -216,6 +240,7 @@ class Translation(TransformerMixin, BaseEstimator):
         self.scores_, self.n_anchors_ = dict(manifest["scores"]), manifest["n_anchors"]
         self.n_features_in_ = manifest["n_features_in"]
         self.n_features_out_ = manifest["n_features_out"]
+        self.wrong_anchors_ = np.asarray(manifest["wrong_anchors"], dtype=np.int64)
         chosen = manifest["chosen"]
         self.forward_ = TranslationMap.from_arrays(arrays, "forward", chosen["forward"])
         self.backward_ = TranslationMap.from_arrays(arrays, "backward", chosen["backward"])
