@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "relative-projection": ("relatum.estimators", "RelativeProjection"),
     "head-normalizer": ("relatum.estimators", "HeadNormalizer"),
     "translation": ("relatum.translation", "Translation"),
+    "hub": ("relatum.hub", "Hub"),
     "torch-relative-projection": ("relatum.nn", "RelativeProjection"),
     "sklearn.LogisticRegression": ("sklearn.linear_model", "LogisticRegression"),
     "sklearn.Ridge": ("sklearn.linear_model", "Ridge"),

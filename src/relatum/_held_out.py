@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,22 +23,36 @@ def folds(n: int, seed: int) -> Parts:
     return [np.sort(part) for part in np.array_split(order, max(1, min(N_FOLDS, n // 2)))]
 
 
-def held_out(A: np.ndarray, B: np.ndarray, method: Method, parts: Parts) -> np.ndarray:
-    """Return what maps fitted without each part give for it, less the mean of B, (n, d_y)."""
-    out = np.empty_like(B)
+@dataclass(frozen=True)
+class HeldOut:
+    """What maps give for anchors that they have not seen."""
+
+    deviations: np.ndarray
+    """From the mean of B that each map knows, (n, n_features_y)."""
+    means: np.ndarray
+    """That mean, for each row."""
+
+    def rows(self, scale: float) -> np.ndarray:
+        """Return the rows in B's space, their deviations multiplied by ``scale``."""
+        return np.asarray(scale * self.deviations + self.means)
+
+    def length_ratio(self, B: np.ndarray) -> float:
+        """Return by what to multiply deviations to make them as long as what they stand for."""
+        given = float(np.mean(np.linalg.norm(self.deviations, axis=1)))
+        wanted = float(np.mean(np.linalg.norm(B - self.means, axis=1)))
+        return wanted / given if given else 1.0
+
+
+def held_out(A: np.ndarray, B: np.ndarray, method: Method, parts: Parts) -> HeldOut:
+    """Map each part by a method that was fitted without it."""
+    deviations, means = np.empty_like(B), np.empty_like(B)
     for part in parts:
         kept = np.ones(len(A), dtype=bool)
         kept[part] = False
-        mean_a, mean_b = A[kept].mean(axis=0), B[kept].mean(axis=0)
-        fitted = method.fit(A[kept] - mean_a, B[kept] - mean_b)
-        out[part] = fitted(A[part] - mean_a) + (mean_b - B.mean(axis=0))
-    return out
-
-
-def length_ratio(predicted: np.ndarray, B: np.ndarray) -> float:
-    """Return by what to multiply predictions so that they are as long as what they stand for."""
-    shorter = float(np.mean(np.linalg.norm(predicted, axis=1)))
-    return float(np.mean(np.linalg.norm(B - B.mean(axis=0), axis=1))) / shorter if shorter else 1.0
+        mean_a, means[part] = A[kept].mean(axis=0), B[kept].mean(axis=0)
+        fitted = method.fit(A[kept] - mean_a, B[kept] - means[part[0]])
+        deviations[part] = fitted(A[part] - mean_a)
+    return HeldOut(deviations, means)
 
 
 def retrieval(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:

@@ -121,7 +121,7 @@ class Translation(TransformerMixin, BaseEstimator):
         self.method_, self.scores_, self.scale_ = self._choose(A, B, labels)
         self.forward_ = self._fit(A, B, self.scale_)
         parts = _held_out.folds(len(A), self.random_state)
-        back = self._scale(self.method_, B, A, parts)[0] if self.method_ != UNCHANGED else 1.0
+        back = self._held_out(self.method_, B, A, parts)[0] if self.method_ != UNCHANGED else 1.0
         self.backward_ = self._fit(B, A, back)
         return self
 
@@ -154,8 +154,8 @@ class Translation(TransformerMixin, BaseEstimator):
         parts = _held_out.folds(len(A), self.random_state)
         scores, scales = {}, {}
         for name in names:
-            scales[name], predicted = self._scale(name, A, B, parts)
-            scores[name] = score(scales[name] * predicted + B.mean(axis=0), B, parts, labels)
+            scales[name], predicted = self._held_out(name, A, B, parts)
+            scores[name] = score(predicted, B, parts, labels)
         best = max(scores, key=scores.__getitem__)
         if A.shape[1] == B.shape[1]:
             scores[UNCHANGED] = score(A, B, parts, labels)
@@ -168,15 +168,14 @@ class Translation(TransformerMixin, BaseEstimator):
                 return UNCHANGED, scores, 1.0
         return best, scores, scales[best]
 
-    def _scale(
+    def _held_out(
         self, name: str, A: np.ndarray, B: np.ndarray, parts: _held_out.Parts
     ) -> tuple[float, np.ndarray]:
-        """Return by what to multiply a method's rows, and its rows for held-out anchors."""
+        """Return by what to multiply a method's deviations, and its rows for held-out anchors."""
         method = METHODS[name]
-        a, b = A.astype(np.float32), B.astype(np.float32)
-        predicted = _held_out.held_out(a, b, method, parts).astype(np.float64)
-        rescaled = self.rescale and method.shrinks
-        return (_held_out.length_ratio(predicted, B) if rescaled else 1.0), predicted
+        found = _held_out.held_out(A.astype(np.float32), B.astype(np.float32), method, parts)
+        scale = found.length_ratio(B) if self.rescale and method.shrinks else 1.0
+        return scale, found.rows(scale).astype(np.float64)
 
     def _fit(self, A: np.ndarray, B: np.ndarray, scale: float) -> TranslationMap:
         if self.method_ == UNCHANGED:
