@@ -71,11 +71,28 @@ def test_fit_keeps_the_map_and_what_the_other_items_say(folder, capsys):
     np.testing.assert_allclose(relatum.load("m.safetensors").transform(A), expected)
 
 
+def test_fit_predicts_quality_and_has_a_gate(folder, capsys):
+    common = ["fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors"]
+    found = run_json(capsys, *common, "--min-retention", 0.5)
+    predicted = found["predicted"]
+    assert predicted["recall_k"]["low"] <= found["measured"]["translated"]["recall_k"]
+    assert predicted["n_index"] == N
+    assert relatum.read_manifest("m.safetensors")["predicted"] == predicted
+    found = run_json(capsys, *common, "--min-retention", 1.1, code=1)
+    assert "predicted R@10 is" in found["gates_failed"][0]
+    np.save("few.npy", np.arange(10))
+    few = ["fit", "a.npy", "b.npy", "--anchors", "few.npy", "-o", "f.safetensors"]
+    assert run_json(capsys, *few)["predicted"] is None
+    found = run_json(capsys, *few, "--min-retention", 0.1, code=1)
+    assert found["gates_failed"] == ["too few anchors to predict retention"]
+
+
 def test_fit_shows_a_table(folder, capsys):
     run("fit", "a.npy", "b.npy", "--anchors", "idx.npy", "--method", "ridge", "-o", "m.safetensors")
     out = capsys.readouterr().out
     assert "method" in out
-    assert "on the other items:" in out
+    assert "predicted for new items:" in out
+    assert "measured on the other items:" in out
     assert "R@1" in out
 
 

@@ -186,6 +186,10 @@ SourceEncoder = Annotated[Text, _option("--encoder", help="Name of SOURCE's enco
 SourceRevision = Annotated[Text, _option("--encoder-revision", help="Its revision.")]
 TargetEncoder = Annotated[Text, _option("--target-encoder", help="Name of TARGET's encoder.")]
 TargetRevision = Annotated[Text, _option("--target-revision", help="Its revision.")]
+LeastRetention = Annotated[
+    float | None,
+    _option("--min-retention", metavar="R", help="Exit with 1 if predicted R@10 is lower."),
+]
 ToTranslate = Annotated[str, _argument("EMB", "Embeddings to translate.")]
 TheMap = Annotated[str, _option("--map", metavar="MAP", help="What relatum fit wrote.")]
 Inverse = Annotated[bool, _option("--inverse", help="From the target's space to the source's.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,28 @@ from relatum.vectors import Embeddings
 Sides = tuple[np.ndarray, np.ndarray]
 
 
-def translation_inputs(
-    paths: tuple[str, str], anchors: str | None, columns: Columns
-) -> tuple[np.ndarray, np.ndarray, Sides | None]:
-    """Return the anchors on both sides, and the other items that both files have."""
+@dataclass(frozen=True)
+class Pairs:
+    """What two files say of a translation."""
+
+    X: np.ndarray
+    """Anchors in the source's encoder."""
+    Y: np.ndarray
+    """The same in the target's."""
+    rest: Sides | None
+    """The other items that both files have, where that is known."""
+    index: np.ndarray
+    """All rows of the target's file."""
+
+
+def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Columns) -> Pairs:
+    """Read the anchors on both sides, and the other items that both files have."""
     columns.check(*paths)
     sides = columns.read(paths[0]), columns.read(paths[1])
+    left, right = sides[0].array, sides[1].array
     if anchors is None:
         x, y = _shared(sides, paths)
-        return sides[0].array[x], sides[1].array[y], None
+        return Pairs(left[x], right[y], None, right)
     pairs = _read_pairs(anchors)
     if pairs is None:  # row numbers of the first file
         x, y = _shared(sides, paths)
@@ -43,10 +57,10 @@ def translation_inputs(
         try:
             x, y = _shared(sides, paths)
         except ValueError:  # nothing but the pairs says which items are the same
-            return sides[0].array[chosen[0]], sides[1].array[chosen[1]], None
+            return Pairs(left[chosen[0]], right[chosen[1]], None, right)
     others = ~np.isin(x, chosen[0]) & ~np.isin(y, chosen[1])
-    rest = sides[0].array[x[others]], sides[1].array[y[others]]
-    return sides[0].array[chosen[0]], sides[1].array[chosen[1]], rest
+    rest = left[x[others]], right[y[others]]
+    return Pairs(left[chosen[0]], right[chosen[1]], rest, right)
 
 
 def _shared(sides: tuple[Embeddings, Embeddings], paths: tuple[str, str]) -> Sides:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from relatum import _cli_inputs, _files, _terminal, _validation, artifact, vectors
 from relatum._cli_inputs import Columns
-from relatum._cli_pairs import translation_inputs
+from relatum._cli_pairs import Pairs, translation_inputs
 from relatum._streaming import translate_file
 from relatum.neighbors import check_k
+from relatum.quality import PredictedQuality, predict_quality
 from relatum.retrieval import hubness_penalty, search
 from relatum.translation import Translation
-
-if TYPE_CHECKING:
-    from relatum.translation_scores import TranslationScores
+from relatum.translation_scores import TranslationScores, translation_scores
 
 FOUND = (".csv", ".parquet")
 """What the result of a search is written to."""
@@ -27,36 +26,62 @@ SHOWN = 5
 
 def fit(
     paths: tuple[str, str], anchors: str | None, output: str, columns: Columns, *,
-    about: dict[str, str | None], **settings: Any,
+    about: dict[str, Any], **settings: Any,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """Fit a map on the anchors, and score it on the items that are left."""
     artifact.check_target(output)
-    X, Y, rest = translation_inputs(paths, anchors, columns)
+    given = translation_inputs(paths, anchors, columns)
     started = time.perf_counter()
-    with _terminal.Progress("fitting"):
-        found = Translation(**settings).fit(X, Y)
+    with _terminal.Progress("fitting") as bar:
+        found = Translation(**settings).fit(given.X, given.Y)
         seconds = round(time.perf_counter() - started, 3)
-        scores = None if rest is None or len(rest[0]) < LEAST else _scores(found, *rest)
-    measured = None if scores is None else scores.to_dict()
-    artifact.save(found, output, measured=measured, **about)
+        bar.step("predicting quality")
+        predicted = _predicted(found, given)
+        scores = None
+        if given.rest is not None and len(given.rest[0]) >= LEAST:
+            bar.step("scoring the other items")
+            scores = translation_scores(found, *given.rest)
+    kept: dict[str, Any] = {
+        "predicted": None if predicted is None else predicted.to_dict(),
+        "measured": None if scores is None else scores.to_dict(),
+    }
+    artifact.save(found, output, **kept, **about)
     result: dict[str, Any] = {
         "source": paths[0], "target": paths[1], "method": found.method_,
         "n_anchors": found.n_anchors_, "n_features": found.n_features_in_,
-        "n_outputs": found.n_features_out_, "seconds": seconds,
-        "held_out": found.scores_, "measured": measured, "output": output,
+        "n_outputs": found.n_features_out_, "seconds": seconds, "held_out": found.scores_,
+        "output": output,
     }  # fmt: skip
-    text = _terminal.table({k: v for k, v in result.items() if k != "measured"})
-    return result, text if scores is None else f"{text}\n\non the other items:\n{scores}"
+    text = _terminal.table(result)
+    if predicted is not None:
+        text += f"\n\npredicted for new items:\n{predicted}"
+    if scores is not None:
+        text += f"\n\nmeasured on the other items:\n{scores}"
+    return result | kept, text
 
 
 LEAST = 20
 """Fewer items than this are not scored."""
+LARGEST_INDEX = 5000
+"""Rows of the target that quality is predicted for."""
 
 
-def _scores(translation: Translation, X: np.ndarray, Y: np.ndarray) -> TranslationScores:
-    from relatum.translation_scores import translation_scores
+def _predicted(found: Translation, given: Pairs) -> PredictedQuality | None:
+    if len(given.X) < LEAST or len(given.index) <= LEAST:
+        return None
+    rows = np.linspace(0, len(given.index) - 1, min(LARGEST_INDEX, len(given.index))).astype(int)
+    index = np.asarray(given.index[rows])
+    return predict_quality(found, given.X, given.Y, index, random_state=found.random_state)
 
-    return translation_scores(translation, X, Y, k=10)
+
+def failed_gate(predicted: dict[str, Any] | None, least: float | None) -> list[str]:
+    """Say whether predicted R@10 is below what ``--min-retention`` asks for."""
+    if least is None:
+        return []
+    if predicted is None:
+        return ["too few anchors to predict retention"]
+    value = predicted["recall_k"]["value"]
+    return [f"predicted R@10 is {value:.3f}, the gate {least:g}"] if value < least else []
 
 
 def load(path: str) -> Translation:
@@ -201,10 +226,9 @@ def evaluate(
     path: str, paths: tuple[str, str], k: int, correction: str, columns: Columns
 ) -> tuple[TranslationScores, dict[str, Any]]:
     """Score a map on items that both files have."""
-    from relatum.translation_scores import translation_scores
-
     found = load(path)
-    X, Y, _ = translation_inputs(paths, None, columns)
+    given = translation_inputs(paths, None, columns)
+    X, Y = given.X, given.Y
     for array, width, name in (
         (X, found.n_features_in_, paths[0]), (Y, found.n_features_out_, paths[1]),
     ):  # fmt: skip

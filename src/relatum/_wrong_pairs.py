@@ -12,6 +12,8 @@ from relatum._translation_methods import METHODS
 LEAST = 40
 """With fewer anchors a map tells too little."""
 ROUNDS = 4
+EVIDENCE = 3.0
+"""By how much, in log-likelihood, two kinds of anchors must explain more than one kind."""
 METHOD = METHODS["whitened"]
 
 
@@ -70,6 +72,9 @@ def _of_the_null(z: np.ndarray) -> np.ndarray:
         weight = 1 - odds
         mean = float(np.average(z, weights=weight))
         spread = max(0.5, float(np.sqrt(np.average((z - mean) ** 2, weights=weight))))
+    both = np.log(share * norm.pdf(z) + (1 - share) * norm.pdf(z, mean, spread) + 1e-300).sum()
+    if both - norm.logpdf(z, z.mean(), z.std()).sum() < EVIDENCE:
+        return np.zeros(0, dtype=np.int64)
     return np.flatnonzero((odds > 0.5) & (z < mean))
 
 

@@ -37,6 +37,7 @@ def save(
     target_encoder: str | None = None,
     target_revision: str | None = None,
     measured: Mapping[str, Any] | None = None,
+    predicted: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a fitted object to one ``.safetensors`` file.
 
@@ -53,7 +54,9 @@ def save(
     target_encoder, target_revision : str, optional
         Of a translation: those of the encoder whose space it leads into.
     measured : dict, optional
-        What was measured on held-out anchors; numbers and strings.
+        What was measured on held-out items; numbers and strings.
+    predicted : dict, optional
+        What is predicted for new items; see :func:`relatum.quality.predict_quality`.
 
     Raises
     ------
@@ -90,6 +93,7 @@ def save(
         "target_encoder": target_encoder,
         "target_revision": target_revision,
         "measured": None if measured is None else dict(measured),
+        "predicted": None if predicted is None else dict(predicted),
         "n_features": getattr(obj, "n_features_in_", getattr(obj, "n_features", None)),
         "space": _space(obj),
         "anchors_sha256": {n: _hash_array(a) for n, a in arrays.items() if _is_anchors(n)},

@@ -313,6 +313,7 @@ def fit(
     encoder_revision: options.SourceRevision = None,
     target_encoder: options.TargetEncoder = None,
     target_revision: options.TargetRevision = None,
+    min_retention: options.LeastRetention = None,
     seed: options.Seed = 0,
     column: options.Column = None,
     id_column: options.IdColumn = None,
@@ -320,7 +321,8 @@ def fit(
 ) -> None:
     """Fit a map from one encoder's space into another's.
 
-    Items that both files have but that are no anchors score the map.
+    Says what to expect of it on new items, with 90 % intervals, and keeps that with
+    the map. Items that both files have but that are no anchors score it.
 
     Example: relatum fit old.npy new.npy --anchors idx.npy -o map.safetensors
     """
@@ -333,7 +335,9 @@ def fit(
         (source, target), anchors, output, Columns(column, id_column), about=about,
         method=method, criterion=criterion, rescale=not no_rescale, random_state=seed,
     )  # fmt: skip
-    _terminal.report(result, text, as_json=as_json)
+    failed = _cli_translation.failed_gate(result["predicted"], min_retention)
+    _terminal.report(result | {"gates_failed": failed}, text, as_json=as_json)
+    _fail(failed)
 
 
 @app.command()

@@ -1,0 +1,261 @@
+"""How good a translation will be, said from its anchors before it is used.
+
+Maps that were fitted without a part of the anchors translate that part, and what
+these anchors then find in the index is what new items will find, but for one thing:
+the final map knows more anchors, which a learning curve through two sizes makes up
+for. The index needs no counterpart on the other side, so it is always at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, logit
+
+from relatum import _array, _validation
+from relatum._array import Array
+from relatum._gemm import unit_rows
+from relatum._held_out import Parts
+from relatum.translation import UNCHANGED, Translation, fit_translation, translate
+
+__all__ = ["Estimate", "PredictedQuality", "predict_quality"]
+
+SHARES = (0.5, 0.8)
+"""Of the anchors, that maps are fitted on for the learning curve."""
+N_BOOTSTRAP = 400
+WIDENED = 1.3
+"""By what intervals are widened, in logits, for what a bootstrap of anchors does not see."""
+REPEATS = 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A predicted share, and the interval that it will lie in."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+@dataclass(frozen=True)
+class PredictedQuality:
+    """What to expect of a translation on new items, each in [0, 1]."""
+
+    recall_1: Estimate
+    """An item finds itself first."""
+    recall_k: Estimate
+    """It finds itself among the first k."""
+    overlap_k: Estimate | None
+    """Share of the k nearest others that are those of its own target row; of translated queries."""
+    head: Estimate | None
+    """A head says of the translated row what it says of the target's own."""
+    k: int
+    n_index: int
+    n_anchors: int
+    level: float
+    translated: str
+    """Which side is translated: queries or index."""
+
+    def __str__(self) -> str:
+        """Return a table."""
+        rows = {"R@1": self.recall_1, f"R@{self.k}": self.recall_k,
+                f"overlap@{self.k}": self.overlap_k, "head": self.head}  # fmt: skip
+        lines = [f"{name:<12} {value}" for name, value in rows.items() if value is not None]
+        lines.append(
+            f"{self.level:.0%} intervals, from {self.n_anchors} anchors, for {self.n_index} rows "
+            f"of index, {self.translated} translated"
+        )
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts and numbers, ready for JSON."""
+        return asdict(self)
+
+
+def predict_quality(
+    translation: Translation,
+    X_anchors: Array,
+    Y_anchors: Array,
+    index: Array,
+    *,
+    translated: str = "queries",
+    k: int = 10,
+    head: Any = None,
+    level: float = 0.9,
+    random_state: int = 0,
+) -> PredictedQuality:
+    """Predict a translation's quality on new items from the anchors that it was fitted on.
+
+    Parameters
+    ----------
+    translation : Translation
+        Fitted on these anchors; its method and scale are used.
+    X_anchors, Y_anchors : array (n_anchors, n_features_x), array (n_anchors, n_features_y)
+    index : array (n_index, n_features)
+        Rows that will be searched, of the target's encoder, or of the source's where the
+        index is what is translated. A sample of some thousands will do.
+    translated : "queries" or "index"
+        Translated queries search the target encoder's own index, or its own queries
+        search the source's index, translated.
+    k : int
+    head : fitted classifier, optional
+        Has ``predict`` on the target's rows; what is predicted is how often it says the
+        same of a translated row.
+    level : float
+        Of the intervals.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Anchors that do not match each other or the translation, fewer than 20, NaN,
+        infinity, a level outside (0, 1), an index with fewer than k + 1 rows.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum
+    >>> from relatum.quality import predict_quality
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(500, 8))
+    >>> Y = X @ rng.normal(size=(8, 6)) + 0.5 * rng.normal(size=(500, 6))
+    >>> translation = relatum.Translation("ridge").fit(X[:100], Y[:100])
+    >>> found = predict_quality(translation, X[:100], Y[:100], Y[100:])
+    >>> found.recall_1.low <= found.recall_1.value <= found.recall_1.high
+    True
+    """
+    X, Y = _validation.check_pair(X_anchors, Y_anchors, "X_anchors", "Y_anchors", min_rows=20)
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; expected a number in (0, 1)")
+    A, B = (_array.to_numpy(M).astype(np.float32) for M in (X, Y))
+    _check_widths(translation, A, B)
+    rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
+    _validation.check_choice(translated, "translated", ["queries", "index"])
+    if translated == "queries":
+        _validation.check_same_features(rows, "index", B, "Y_anchors")
+        rows = unit_rows(rows)
+    else:
+        _validation.check_same_features(rows, "index", A, "X_anchors")
+    _validation.check_integer(
+        k, "k", maximum=len(rows) - 1, maximum_is=f"index has {len(rows)} rows"
+    )
+    task = _Task(translation, A, B, rows, translated, k, head)
+    curves = {share: task.values(share, random_state) for share in SHARES}
+    names = curves[SHARES[0]].keys()
+    found = {
+        name: _estimate({share: curves[share][name] for share in SHARES}, len(A), level)
+        for name in names
+    }
+    return PredictedQuality(
+        found["recall_1"], found["recall_k"], found.get("overlap_k"), found.get("head"),
+        k, len(rows), len(A), level, translated,
+    )  # fmt: skip
+
+
+def _check_widths(translation: Translation, A: np.ndarray, B: np.ndarray) -> None:
+    widths = (translation.n_features_in_, translation.n_features_out_)
+    if widths != (A.shape[1], B.shape[1]):
+        raise ValueError(
+            f"X_anchors and Y_anchors have {A.shape[1]} and {B.shape[1]} features; the translation "
+            f"was fitted on {widths[0]} and {widths[1]}"
+        )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is measured on anchors that are held out."""
+
+    translation: Translation
+    A: np.ndarray
+    B: np.ndarray
+    index: np.ndarray
+    translated: str
+    k: int
+    head: Any
+
+    def values(self, share: float, seed: int) -> dict[str, np.ndarray]:
+        """Return each measure for each anchor, by maps fitted on ``share`` of the others."""
+        totals: dict[str, np.ndarray] = {}
+        for repeat in range(REPEATS):
+            for part in _parts(len(self.A), share, seed + repeat):
+                for name, values in self._measured(part).items():
+                    total = totals.setdefault(name, np.zeros(len(self.A)))
+                    total[part] += values / REPEATS
+        return totals
+
+    def _measured(self, part: np.ndarray) -> dict[str, np.ndarray]:
+        """Search the index for a part of the anchors, whose own rows are added to it."""
+        to_target = self._map_without(part)
+        predicted, own_rows = to_target(self.A[part]), self.B[part]
+        P, B = unit_rows(predicted), unit_rows(own_rows)
+        own = np.vecdot(P, B)
+        if self.translated == "queries":
+            index, twin = self.index, B
+            S, T = P @ index.T, B @ index.T
+        else:
+            index, twin = unit_rows(to_target(self.index)), P
+            S = T = B @ index.T
+        same = twin @ index.T > 1 - 1e-5  # the anchor itself may be in the index
+        S[same], T[same] = -2, -2
+        better = np.sum(own[:, None] < S, axis=1)
+        found = {"recall_1": better < 1, "recall_k": better < self.k}
+        if self.translated == "queries":
+            found["overlap_k"] = _overlap(S, T, self.k)
+        if self.head is not None:
+            found["head"] = self.head.predict(predicted) == self.head.predict(own_rows)
+        return {name: values.astype(float) for name, values in found.items()}
+
+    def _map_without(self, part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        if self.translation.method_ == UNCHANGED:
+            return lambda X: X
+        kept = np.setdiff1d(np.arange(len(self.A)), part)
+        found = fit_translation(
+            self.A[kept],
+            self.B[kept],
+            method=self.translation.method_,
+            scale=self.translation.scale_,
+        )
+        return lambda X: np.asarray(translate(X, found))
+
+
+def _parts(n: int, share: float, seed: int) -> Parts:
+    """Return parts of which each leaves about ``share`` of the rows to fit on."""
+    order = np.random.default_rng(seed).permutation(n)
+    return [np.sort(part) for part in np.array_split(order, round(1 / (1 - share)))]
+
+
+def _overlap(S: np.ndarray, T: np.ndarray, k: int) -> np.ndarray:
+    """Return the share of the k largest of each row of T that are among those of S."""
+    a, b = (np.argpartition(-M, k - 1, axis=1)[:, :k] for M in (S, T))
+    return np.array([len(np.intersect1d(x, y)) / k for x, y in zip(a, b, strict=True)])
+
+
+def _estimate(curves: Mapping[float, np.ndarray], n: int, level: float) -> Estimate:
+    """Extrapolate a mean over anchors to maps that know all of them, with an interval."""
+    value = float(_at_full(np.array([[curves[s].mean()] for s in SHARES]), n)[0])
+    rng = np.random.default_rng(0)
+    rows = rng.integers(n, size=(N_BOOTSTRAP, n))
+    drawn = _at_full(np.stack([curves[s][rows].mean(axis=1) for s in SHARES]), n)
+    tail = (1 - level) / 2
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    centre = _logit(np.array([value]), n)[0]
+    spread = WIDENED * (_logit(np.array([low, high]), n) - centre)
+    low, high = expit(centre + np.array([min(spread[0], -0.05), max(spread[1], 0.05)]))
+    return Estimate(value, float(min(low, value)), float(max(high, value)))
+
+
+def _at_full(means: np.ndarray, n: int) -> np.ndarray:
+    """Follow the line through two means, in logits over the logarithm of the anchors."""
+    a, b = (_logit(m, n) for m in means)
+    first, second = np.log(SHARES)
+    slope = np.maximum((b - a) / (second - first), 0)  # more anchors do no harm
+    return np.asarray(expit(b - slope * second))
+
+
+def _logit(p: np.ndarray, n: int) -> np.ndarray:
+    """Logit, kept off the ends by half an anchor."""
+    return np.asarray(logit(np.clip(p, 0.5 / (n + 1), 1 - 0.5 / (n + 1))))

@@ -1,0 +1,122 @@
+"""Predicted quality: near what new items show, and honest about how near."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.linear_model import RidgeClassifier
+
+from relatum.quality import predict_quality
+from relatum.retrieval import search
+from relatum.translation import Translation
+from relatum.translation_scores import translation_scores
+
+N = 2000
+
+
+def spaces(seed, noise=0.6):
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(N, 20))
+    X = Z @ rng.normal(size=(20, 24)) + noise * np.sqrt(20) * rng.normal(size=(N, 24))
+    Y = Z @ rng.normal(size=(20, 30)) + noise * np.sqrt(20) * rng.normal(size=(N, 30))
+    return X, Y
+
+
+def fit(X, Y, n):
+    return Translation("ridge", robust=False).fit(X[:n], Y[:n])
+
+
+@pytest.mark.parametrize("n", [60, 200])
+def test_intervals_hold_what_new_items_show(n):
+    inside = {"recall_1": 0, "recall_k": 0, "overlap_k": 0}
+    errors = []
+    test = slice(N - 1000, N)
+    for seed in range(8):
+        X, Y = spaces(seed)
+        fitted = fit(X, Y, n)
+        truth = translation_scores(fitted, X[test], Y[test]).translated
+        found = predict_quality(fitted, X[:n], Y[:n], Y[test])
+        for name in inside:
+            estimate, value = getattr(found, name), getattr(truth, name)
+            inside[name] += estimate.low <= value <= estimate.high
+        errors.append(abs(found.recall_1.value - truth.recall_1))
+    assert min(inside.values()) >= 6
+    assert np.mean(errors) < 0.06
+
+
+def test_a_translated_index_searched_by_native_queries():
+    inside = 0
+    for seed in range(8):
+        X, Y = spaces(seed)
+        fitted = fit(X, Y, 100)
+        index = fitted.transform(X[1000:])
+        truth = np.mean(search(Y[1000:], index, 1)[1][:, 0] == np.arange(1000))
+        found = predict_quality(fitted, X[:100], Y[:100], X[1000:], translated="index")
+        inside += found.recall_1.low <= truth <= found.recall_1.high
+        assert found.overlap_k is None
+    assert inside >= 6
+
+
+def test_anchors_that_are_in_the_index_are_not_their_own_rivals():
+    X, Y = spaces(0)
+    fitted = fit(X, Y, 100)
+    without = predict_quality(fitted, X[:100], Y[:100], Y[100:1000])
+    within = predict_quality(fitted, X[:100], Y[:100], Y[:1000])
+    assert within.recall_1.value == pytest.approx(without.recall_1.value, abs=0.05)
+
+
+def test_better_maps_are_predicted_to_be_better():
+    values = []
+    for noise in (0.2, 0.6, 1.5):
+        X, Y = spaces(0, noise)
+        found = predict_quality(fit(X, Y, 150), X[:150], Y[:150], Y[1000:])
+        values.append(found.recall_1.value)
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 0.8
+    assert values[-1] < 0.3
+
+
+def test_a_head_is_predicted_to_say_the_same():
+    X, Y = spaces(1, noise=0.3)
+    labels = np.digitize(Y[:, 0], np.quantile(Y[:, 0], [0.33, 0.66]))
+    head = RidgeClassifier().fit(Y[:1000], labels[:1000])
+    fitted = fit(X, Y, 150)
+    found = predict_quality(fitted, X[:150], Y[:150], Y[1000:], head=head)
+    truth = np.mean(head.predict(fitted.transform(X[1000:])) == head.predict(Y[1000:]))
+    assert found.head.low <= truth <= found.head.high
+    assert "head" in str(found)
+
+
+def test_a_higher_level_is_wider():
+    X, Y = spaces(0)
+    narrow, wide = (
+        predict_quality(fit(X, Y, 60), X[:60], Y[:60], Y[1000:], level=level).recall_1
+        for level in (0.5, 0.95)
+    )
+    assert narrow.value == wide.value
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_it_is_plain_data():
+    X, Y = spaces(0)
+    found = predict_quality(fit(X, Y, 60), X[:60], Y[:60], Y[1000:], k=5)
+    assert found.to_dict()["recall_1"]["value"] == found.recall_1.value
+    assert "R@5" in str(found)
+    assert "90% intervals, from 60 anchors, for 1000 rows of index, queries" in str(found)
+
+
+def test_bad_input_is_named():
+    X, Y = spaces(0)
+    fitted, index = fit(X, Y, 60), Y[1000:]
+    with pytest.raises(ValueError, match="level is 1"):
+        predict_quality(fitted, X[:60], Y[:60], index, level=1)
+    with pytest.raises(ValueError, match="at least 20 row"):
+        predict_quality(fitted, X[:9], Y[:9], index)
+    with pytest.raises(ValueError, match="the translation was fitted on 24 and 30"):
+        predict_quality(fitted, Y[:60], X[:60], index)
+    with pytest.raises(ValueError, match="index has 24 features, Y_anchors has 30"):
+        predict_quality(fitted, X[:60], Y[:60], X)
+    with pytest.raises(ValueError, match=r"k is 10; expected at most 4 \(index has 5 rows\)"):
+        predict_quality(fitted, X[:60], Y[:60], Y[:5])
+    with pytest.raises(ValueError, match="translated is 'both'; expected one of queries, index"):
+        predict_quality(fitted, X[:60], Y[:60], index, translated="both")
