@@ -35,6 +35,7 @@ NEEDS = {
     "relatum.nn": ["torch"],
     "relatum.paper.*": ["yaml", "pydantic", "torch", "lightning", "torch_geometric"],
     "relatum._nn_*": ["torch"],
+    "relatum.export": ["torch", "onnx"],
     "relatum.plot": ["matplotlib"],
     "relatum.report": ["jinja2"],
     "concepts/relative-representation.md": ["torch"],
