@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from relatum._gemm import unit_rows
 from relatum._translation_methods import Method
 from relatum.alignment import cosines
 
 N_FOLDS = 5
+TEMPERATURES = np.logspace(-2.5, 0, 11)
 Parts = list[np.ndarray]
 """Row numbers that are held out together."""
 
@@ -56,18 +58,20 @@ def held_out(A: np.ndarray, B: np.ndarray, method: Method, parts: Parts) -> Held
 
 
 def retrieval(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:
-    """Mean reciprocal rank of each anchor among those held out with it, by cosine.
+    """Probability of each anchor among those held out with it: the geometric mean.
 
-    Anchors that the map has seen would not do as rivals: what an interpolating map gives
-    lies nearer to them, or farther, than to anything new.
+    A softmax of the cosines, at the temperature that suits them best: it goes on telling
+    maps apart where all of them find every anchor first. Anchors that the map has seen
+    would not do as rivals: what an interpolating map gives lies nearer to them, or
+    farther, than to anything new.
     """
-    found = []
-    for part in parts:
-        S = unit_rows(predicted[part]) @ unit_rows(Y[part]).T
-        own = np.diag(S)[:, None]
-        rank = (1 + np.sum(own < S, axis=1) + np.sum(own <= S, axis=1)) / 2  # ties count half
-        found.append(1 / rank)
-    return float(np.mean(np.concatenate(found)))
+    similarities = [unit_rows(predicted[part]) @ unit_rows(Y[part]).T for part in parts]
+    return max(float(np.exp(_mean_log(similarities, t))) for t in TEMPERATURES)
+
+
+def _mean_log(similarities: list[np.ndarray], temperature: float) -> float:
+    own = [np.diag(S) / temperature - logsumexp(S / temperature, axis=1) for S in similarities]
+    return float(np.mean(np.concatenate(own)))
 
 
 def cosine(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:

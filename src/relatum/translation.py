@@ -37,7 +37,7 @@ class Translation(TransformerMixin, BaseEstimator):
         One of :data:`METHODS`, or ``auto``: the one that does best on held-out anchors
         by ``criterion``.
     criterion : "retrieval", "cosine" or "accuracy"
-        What held-out anchors are scored by: the mean reciprocal rank of each among all,
+        What held-out anchors are scored by: the probability of each among others,
         the mean cosine to what it should be, or the accuracy of a head trained on the
         target's anchors (``fit`` then takes ``labels``).
     rescale : bool
