@@ -68,8 +68,8 @@ def test_the_page_says_what_was_measured(ran, tmp_path):
         "| a lot | a little | no room |",
         "- Nothing is said of the seed.",
         "- It is half.",
-        "| measure | `factor` | 2.0 | 4.0 | section 9; the code |",
-        '| measure | `dataset` | ["one", "two"] | ["one"] | grid |',
+        "| all | `factor` | 2.0 | 4.0 | section 9; the code |",
+        '| all | `dataset` | ["one", "two"] | ["one"] | grid |',
         "table-1-plot.png",
     ):
         assert text in page

@@ -76,7 +76,8 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
     found = summary.evaluate(experiment, results_dir, "offline")
     n_cells = sum(len(stage.cells("offline")) for stage in source.stages)
     values = summary.against_paper(experiment, found.rows)
-    fields = list(dict.fromkeys(field for value, _ in values for field in value.where))
+    shown = [pair for pair in values if pair[1] is not None] or values
+    fields = list(dict.fromkeys(field for value, _ in shown for field in value.where))
     return {
         "e": experiment,
         "heading": f"{experiment.id.replace('-', ' ').capitalize()}: {experiment.title}",
@@ -93,7 +94,8 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
             if body
         ],
         "paper_fields": fields,
-        "paper_values": [_paper_value(v, ours, fields, found.rows) for v, ours in values],
+        "paper_values": [_paper_value(v, ours, fields, found.rows) for v, ours in shown],
+        "n_without": len(values) - len(shown),
         "pictures": [
             {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
             for p in (experiment.pictures if drawable(experiment, found.lines) else [])

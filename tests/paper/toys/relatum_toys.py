@@ -28,8 +28,12 @@ def needs_data(run, *, dataset: str, seed: int):
 
 def slow(run, *, dataset: str, seed: int):
     time.sleep(0.05)
-    warnings.warn(f"{dataset} is slow", RelatumWarning, stacklevel=1)
     return [{"score": float(seed), "pid": os.getpid()}]
+
+
+def warns(run, *, dataset: str, seed: int):
+    warnings.warn(f"{dataset} is odd", RelatumWarning, stacklevel=1)
+    return slow(run, dataset=dataset, seed=seed)
 
 
 def draw(rows, kept, path: Path, *, colour: str = "red"):
