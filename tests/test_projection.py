@@ -654,7 +654,7 @@ def test_whitening_is_refused_for_what_is_not_a_kernel(name):
     with pytest.raises(
         ValueError,
         match=r"whiten takes a similarity that is a kernel "
-        rf"\(cosine, dot, quantised\); '{name}' is not positive",
+        rf"\(cosine, dot, polynomial, quantised\); '{name}' is not positive",
     ):
         relative_projection(X, A, similarity=name, whiten=1.0)
 

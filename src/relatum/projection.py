@@ -78,7 +78,7 @@ def fit_projection(
         Subtract the anchors' mean from rows and anchors first.
     whiten : None or float
         λ ≥ 0: multiply by ``(K + λI)^(-1/2)``, K being the anchors' own
-        similarity matrix. Only for kernels (cosine, dot, quantised).
+        similarity matrix. Only for kernels (cosine, dot, polynomial, quantised).
     anchor_ids : sequence, optional
         Ids of the anchors, for :class:`Space` to tell parallel sets from others.
 
