@@ -133,3 +133,18 @@ def test_the_papers_numbers_stand_beside_ours():
 
 def test_seconds_add_up():
     assert summary.seconds_of([{"seconds": 1.5}, {"seconds": 2}]) == 3.5
+
+
+def test_lines_are_in_the_order_of_their_numbers_and_words_as_they_come():
+    rows = [{"set": s, "n": n, "f1": 1.0} for s, n in (("b", 10), ("b", 2), ("a", 3), ("a", 1))]
+    table = Table(title="t", rows=["set", "n"], metrics=["f1"])
+    _, body = summary.pivot(table, rows)
+    assert [line[:2] for line in body] == [["b", "2"], ["b", "10"], ["a", "1"], ["a", "3"]]
+
+
+def test_what_a_claim_is_held_against_may_lie_outside_of_its_groups():
+    rows = [{"kind": k, "f1": v} for k, v in (("none", 3.0), ("one", 5.0), ("two", 4.0))]
+    check = Check(claim="c", metric="f1", where={"kind": ["one", "two"]}, minus={"kind": "none"},
+                  each=["kind"], at_least=1)  # fmt: skip
+    outcome = summary.run_check(check, rows)
+    assert (outcome.value, outcome.group, outcome.passed) == (1.0, {"kind": "two"}, True)

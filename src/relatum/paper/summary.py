@@ -77,7 +77,7 @@ def run_check(check: Check, rows: Sequence[Row]) -> Outcome:
     wanted = [row for row in rows if matches(row, check.where)]
     for group, members in groups(wanted, check.each).items():
         named = dict(zip(check.each, group, strict=True))
-        value = _value(check, members, [row for row in rows if matches(row, named)])
+        value = _value(check, members, rows, named)
         if value is not None:
             values.append((value, named))
     if not values:
@@ -89,12 +89,15 @@ def run_check(check: Check, rows: Sequence[Row]) -> Outcome:
     )
 
 
-def _value(check: Check, members: list[Row], rows: list[Row]) -> float | None:
+def _value(
+    check: Check, members: list[Row], rows: Sequence[Row], group: dict[str, Any]
+) -> float | None:
+    """The mean, over or less that of the rows of the same group (or what ``over`` says of it)."""
     found = mean_of(members, check.metric)
     against = check.over if check.over is not None else check.minus
     if found is None or against is None:
         return None if found is None else found.value
-    other = mean_of((row for row in rows if matches(row, against)), check.metric)
+    other = mean_of((row for row in rows if matches(row, group | against)), check.metric)
     if other is None:
         return None
     if check.minus is not None:
@@ -173,7 +176,8 @@ def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]
     ]
     header = [*table.rows, *(_heading(column, metric, table) for column, metric in shown)]
     body = []
-    for names, members in lines.items():
+    for names in _ordered(list(lines)):
+        members = lines[names]
         by_column = groups(members, table.columns)
         cells = [
             show(mean_of(by_column.get(column, []), metric), table.digits_of(metric))
@@ -183,10 +187,24 @@ def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]
     return header, body
 
 
+def _ordered(lines: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Sort lines by their numbers; words keep the order in which they came."""
+    came = [list(dict.fromkeys(column)) for column in zip(*lines, strict=True)]
+
+    def key(line: tuple[Any, ...]) -> tuple[float, ...]:
+        return tuple(
+            float(value) if all(map(is_number, column)) else column.index(value)
+            for value, column in zip(line, came, strict=True)
+        )
+
+    return sorted(lines, key=key)
+
+
 def _heading(column: tuple[Any, ...], metric: str, table: Table) -> str:
     names = [
         f"{field}: {plain(value)}" if isinstance(value, bool) else plain(value)
         for field, value in zip(table.columns, column, strict=True)
+        if value is not None
     ]
     return " ".join([*names, metric] if len(table.metrics) > 1 or not names else names)
 
