@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
+from relatum import RelatumWarning
 from relatum.quality import predict_quality
 from relatum.retrieval import search
 from relatum.translation import Translation
@@ -63,6 +64,18 @@ def test_anchors_that_are_in_the_index_are_not_their_own_rivals():
     without = predict_quality(fitted, X[:100], Y[:100], Y[100:1000])
     within = predict_quality(fitted, X[:100], Y[:100], Y[:1000])
     assert within.recall_1.value == pytest.approx(without.recall_1.value, abs=0.05)
+
+
+def test_anchors_that_were_left_out_stay_out():
+    X, Y = spaces(0, noise=0.2)
+    spoilt = Y[:200].copy()
+    spoilt[:20] = Y[200:220]  # other items
+    with pytest.warns(RelatumWarning, match="are left out"):
+        fitted = Translation("ridge").fit(X[:200], spoilt)
+    found = predict_quality(fitted, X[:200], spoilt, Y[1000:])
+    right = np.delete(np.arange(200), fitted.wrong_anchors_)
+    assert found == predict_quality(fitted, X[right], spoilt[right], Y[1000:])
+    assert found.n_anchors == len(right) < 190
 
 
 def test_better_maps_are_predicted_to_be_better():

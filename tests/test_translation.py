@@ -293,6 +293,10 @@ def test_bad_input_is_named():
         Translation().fit(X[:60], np.ones((60, 3)))
     with pytest.raises(ValueError, match="y contains NaN"):
         Translation().fit(X[:60], np.full((60, 3), np.nan))
+    with pytest.raises(ValueError, match=r"labels has shape \(9,\), X has 60 rows"):
+        Translation(criterion="accuracy").fit(X[:60], Y[:60], labels=np.zeros(9))
+    with pytest.raises(ValueError, match="method is 'none'; expected one of mean_shift"):
+        fit_translation(X, Y, method="none")
     found = Translation("ridge").fit(X[:60], Y[:60])
     with pytest.raises(ValueError, match="X has 5 features; this translation was fitted on 8"):
         found.transform(X[:, :5])

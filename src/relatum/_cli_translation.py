@@ -11,6 +11,7 @@ import numpy as np
 from relatum import _cli_inputs, _files, _terminal, _validation, artifact, vectors
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import Pairs, translation_inputs
+from relatum._formats import load_npy
 from relatum._streaming import translate_file
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
@@ -141,7 +142,7 @@ def find(
         check_k(k, len(T), index)
         taken: np.ndarray | None = None
         if penalty is not None:
-            taken = np.load(penalty, allow_pickle=False)
+            taken = load_npy(penalty, "penalties")
         elif correction is not None and background is not None:
             bar.step(f"computing the penalties ({correction})")
             taken = hubness_penalty(T, bring(columns.read(background).array), correction=correction)

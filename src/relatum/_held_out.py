@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from relatum._gemm import unit_rows
-from relatum._translation_methods import Method
+from relatum._translation_map import fit_translation, translate
 from relatum.alignment import cosines
 
 N_FOLDS = 5
@@ -45,15 +45,14 @@ class HeldOut:
         return wanted / given if given else 1.0
 
 
-def held_out(A: np.ndarray, B: np.ndarray, method: Method, parts: Parts) -> HeldOut:
+def held_out(A: np.ndarray, B: np.ndarray, method: str, parts: Parts) -> HeldOut:
     """Map each part by a method that was fitted without it."""
     deviations, means = np.empty_like(B), np.empty_like(B)
     for part in parts:
-        kept = np.ones(len(A), dtype=bool)
-        kept[part] = False
-        mean_a, means[part] = A[kept].mean(axis=0), B[kept].mean(axis=0)
-        fitted = method.fit(A[kept] - mean_a, B[kept] - means[part[0]])
-        deviations[part] = fitted(A[part] - mean_a)
+        kept = np.setdiff1d(np.arange(len(A)), part)
+        means[part] = B[kept].mean(axis=0)
+        fitted = fit_translation(A[kept], B[kept], method=method)
+        deviations[part] = translate(A[part], fitted) - means[part]
     return HeldOut(deviations, means)
 
 

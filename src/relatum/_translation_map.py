@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from relatum import _array, _gemm
+from relatum import _array, _gemm, _validation
 from relatum._array import Array
 from relatum._kernel_maps import KernelPart
 from relatum._translation_methods import METHODS
@@ -61,7 +61,13 @@ def fit_translation(
     """Fit one method to parallel anchors: NumPy arrays of one precision.
 
     Both sides' means are subtracted, the method maps what is left, ``scale`` multiplies
-    that, and the target's mean is added.
+    that, and the target's mean is added. :class:`relatum.Translation` checks its input and
+    chooses method and scale.
+
+    Raises
+    ------
+    ValueError
+        An unknown method.
 
     Examples
     --------
@@ -72,6 +78,7 @@ def fit_translation(
     >>> bool(np.allclose(translate(X, found), X[:, ::-1] + 1))
     True
     """
+    _validation.check_choice(method, "method", METHODS)
     A, B = np.asarray(X_anchors), np.asarray(Y_anchors)
     mean_a, mean_b = A.mean(axis=0), B.mean(axis=0)
     fitted = METHODS[method].fit(A - mean_a, B - mean_b)

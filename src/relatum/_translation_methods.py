@@ -21,10 +21,6 @@ class Fitted:
     chosen: dict[str, float] = field(default_factory=dict)
     """Penalties and ranks that the data chose."""
 
-    def __call__(self, Z: np.ndarray) -> np.ndarray:
-        out: np.ndarray = Z @ self.matrix
-        return out if self.kernel is None else out + self.kernel(Z)
-
 
 @dataclass(frozen=True)
 class Method:

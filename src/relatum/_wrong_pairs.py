@@ -7,14 +7,14 @@ from scipy.stats import norm
 
 from relatum._gemm import unit_rows
 from relatum._held_out import folds
-from relatum._translation_methods import METHODS
+from relatum._translation_map import fit_translation, translate
 
 LEAST = 40
 """With fewer anchors a map tells too little."""
 ROUNDS = 4
 EVIDENCE = 3.0
 """By how much, in log-likelihood, two kinds of anchors must explain more than one kind."""
-METHOD = METHODS["whitened"]
+METHOD = "whitened"
 
 
 def wrong_pairs(A: np.ndarray, B: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -48,15 +48,15 @@ def _scores(A: np.ndarray, B: np.ndarray, wrong: np.ndarray, seed: int) -> np.nd
     right = np.setdiff1d(np.arange(len(A)), wrong)
     for part in folds(len(A), seed):
         kept = np.setdiff1d(right, part)
-        mean_a, mean_b = A[kept].mean(axis=0), B[kept].mean(axis=0)
-        fitted = METHOD.fit(A[kept] - mean_a, B[kept] - mean_b)
-        S = unit_rows(fitted(A[part] - mean_a)) @ unit_rows(B[part] - mean_b).T
+        mean = B[kept].mean(axis=0)
+        mapped = translate(A[part], fit_translation(A[kept], B[kept], method=METHOD))
+        S = unit_rows(mapped - mean) @ unit_rows(B[part] - mean).T
         off = ~np.eye(len(part), dtype=bool)
         # what is near everything on either side says nothing
         for axis in (0, 1):
-            mean = np.mean(S, axis=axis, where=off, keepdims=True)
+            middle = np.mean(S, axis=axis, where=off, keepdims=True)
             spread = np.std(S, axis=axis, where=off, keepdims=True)
-            S = (S - mean) / np.maximum(spread, 1e-12)
+            S = (S - middle) / np.maximum(spread, 1e-12)
         z[part] = np.diag(S) / np.std(S[off])
     return z
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
 from relatum import _array, _validation
 from relatum._array import Array
@@ -166,7 +167,7 @@ def _spectral(
     levels = [k for k in LEVELS if k < widest] + [widest]
     P: np.ndarray | None = None
     S, rounds = np.zeros((0, 0)), []
-    for k in levels[: len(LEVELS)]:
+    for k in levels:
         for _ in range(STEPS):
             product = SEED_WEIGHT * ga[:, :k].T @ gb[:, :k]
             if P is not None:
@@ -189,10 +190,7 @@ def _principal(x: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _assignment(S: np.ndarray) -> np.ndarray:
     """Return soft weights of pairs: large where each is the other's first choice."""
-    weights = np.exp((S - S.max(axis=1, keepdims=True)) / TEMPERATURE)
-    by_row = weights / weights.sum(axis=1, keepdims=True)
-    weights = np.exp((S - S.max(axis=0)) / TEMPERATURE)
-    return np.asarray(np.sqrt(by_row * (weights / weights.sum(axis=0))))
+    return np.asarray(np.exp(_log_odds(S) / 2))
 
 
 def _mutual(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -204,11 +202,9 @@ def _mutual(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _log_odds(S: np.ndarray) -> np.ndarray:
     """Return the log of both softmaxes' product: scores that hubs do not win."""
     L = S / TEMPERATURE
-    rows = L.max(axis=1, keepdims=True)
-    columns = L.max(axis=0, keepdims=True)
-    by_row = rows + np.log(np.exp(L - rows).sum(axis=1, keepdims=True))
-    by_column = columns + np.log(np.exp(L - columns).sum(axis=0, keepdims=True))
-    return np.asarray(2 * L - by_row - by_column)
+    return np.asarray(
+        2 * L - logsumexp(L, axis=1, keepdims=True) - logsumexp(L, axis=0, keepdims=True)
+    )
 
 
 def _refined(

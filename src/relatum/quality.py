@@ -95,7 +95,8 @@ def predict_quality(
     Parameters
     ----------
     translation : Translation
-        Fitted on these anchors; its method and scale are used.
+        Fitted on these anchors; its method and scale are used, and the anchors that it
+        left out stay out.
     X_anchors, Y_anchors : array (n_anchors, n_features_x), array (n_anchors, n_features_y)
     index : array (n_index, n_features)
         Rows that will be searched, of the target's encoder, or of the source's where the
@@ -133,6 +134,8 @@ def predict_quality(
         raise ValueError(f"level is {level}; expected a number in (0, 1)")
     A, B = (_array.to_numpy(M).astype(np.float32) for M in (X, Y))
     _check_widths(translation, A, B)
+    if len(A) == translation.n_anchors_ + len(translation.wrong_anchors_):
+        A, B = (np.delete(M, translation.wrong_anchors_, axis=0) for M in (A, B))
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
     _validation.check_choice(translated, "translated", ["queries", "index"])
     if translated == "queries":

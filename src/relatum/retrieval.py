@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from relatum import _array, _validation
 from relatum._array import Array
@@ -29,15 +30,12 @@ def _csls(index: np.ndarray, background: np.ndarray, k: int, temperature: float)
 
 
 def _softmax(index: np.ndarray, background: np.ndarray, k: int, temperature: float) -> np.ndarray:
-    """``T log mean_q exp(cos(q, t) / T)``, without overflow and in blocks."""
+    """``T log mean_q exp(cos(q, t) / T)``, in blocks."""
     Q = unit_rows(background)
     out = np.empty(len(index), dtype=index.dtype)
     for rows in _array.blocks(len(index), index.dtype.itemsize * len(Q), _array.BLOCK_BYTES):
         S = unit_rows(index[rows]) @ Q.T
-        most = S.max(axis=1)
-        S -= most[:, None]
-        np.exp(np.divide(S, temperature, out=S), out=S)
-        out[rows] = most + temperature * np.log(S.mean(axis=1))
+        out[rows] = temperature * (logsumexp(S / temperature, axis=1) - np.log(len(Q)))
     return out
 
 

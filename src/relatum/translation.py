@@ -110,6 +110,11 @@ class Translation(TransformerMixin, BaseEstimator):
         X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
         if self.criterion == "accuracy" and labels is None:
             raise ValueError("criterion='accuracy' takes labels in fit, one for each anchor")
+        if labels is not None and np.shape(labels) != (X.shape[0],):
+            raise ValueError(
+                f"labels has shape {np.shape(labels)}, X has {X.shape[0]} rows; expected one label "
+                "for each row"
+            )
         A, B = (_array.to_numpy(M).astype(np.float64) for M in (X, Y))
         for M, name in ((A, "X"), (B, "y")):
             _validation.check_distinct(M, name)
@@ -172,9 +177,8 @@ class Translation(TransformerMixin, BaseEstimator):
         self, name: str, A: np.ndarray, B: np.ndarray, parts: _held_out.Parts
     ) -> tuple[float, np.ndarray]:
         """Return by what to multiply a method's deviations, and its rows for held-out anchors."""
-        method = METHODS[name]
-        found = _held_out.held_out(A.astype(np.float32), B.astype(np.float32), method, parts)
-        scale = found.length_ratio(B) if self.rescale and method.shrinks else 1.0
+        found = _held_out.held_out(A.astype(np.float32), B.astype(np.float32), name, parts)
+        scale = found.length_ratio(B) if self.rescale and METHODS[name].shrinks else 1.0
         return scale, found.rows(scale).astype(np.float64)
 
     def _fit(self, A: np.ndarray, B: np.ndarray, scale: float) -> TranslationMap:
