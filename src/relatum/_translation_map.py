@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from relatum import _array, _gemm, _validation
+from relatum._anchor_pair import AnchorPair
 from relatum._array import Array
 from relatum._kernel_maps import KernelPart
 from relatum._translation_methods import METHODS
@@ -79,14 +80,18 @@ def fit_translation(
     True
     """
     _validation.check_choice(method, "method", METHODS)
-    A, B = np.asarray(X_anchors), np.asarray(Y_anchors)
-    mean_a, mean_b = A.mean(axis=0), B.mean(axis=0)
-    fitted = METHODS[method].fit(A - mean_a, B - mean_b)
+    return fit_pair(AnchorPair(np.asarray(X_anchors), np.asarray(Y_anchors)), method, scale)
+
+
+def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMap:
+    """Fit one method to anchors that others may have been fitted to before."""
+    fitted = METHODS[method].fit(pair)
     matrix = scale * fitted.matrix
     kernel = fitted.kernel
     if kernel is not None:
         kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
-    return TranslationMap(matrix, mean_b - mean_a @ matrix, mean_a, kernel, fitted.chosen)
+    bias = pair.mean_b - pair.mean_a @ matrix
+    return TranslationMap(matrix, bias, pair.mean_a, kernel, fitted.chosen)
 
 
 def translate(X: Array, fitted: TranslationMap) -> Array:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from relatum import _linear_maps as linear
+from relatum._anchor_pair import AnchorPair
 from relatum._kernel_maps import KernelPart, kernel_ridge
-from relatum._linear_maps import factors
 
 
 @dataclass(frozen=True)
@@ -26,74 +26,59 @@ class Fitted:
 class Method:
     """How to fit a translation, from centred parallel anchors."""
 
-    fit: Callable[[np.ndarray, np.ndarray], Fitted]
+    fit: Callable[[AnchorPair], Fitted]
     says: str
     shrinks: bool = True
     """What it gives is shorter than it should be off the anchors: its length is restored."""
     same_width: bool = False
+    largest: int | None = None
+    """Beyond that many anchors ``auto`` leaves it out."""
 
 
-def mean_shift(A: np.ndarray, B: np.ndarray) -> Fitted:
+def mean_shift(pair: AnchorPair) -> Fitted:
     """Move the mean, turn nothing."""
-    return Fitted(np.eye(A.shape[1], dtype=A.dtype))
+    return Fitted(np.eye(pair.A.shape[1], dtype=pair.A.dtype))
 
 
-def procrustes(A: np.ndarray, B: np.ndarray) -> Fitted:
-    return Fitted(linear.orthogonal(A, B))
+def procrustes(pair: AnchorPair) -> Fitted:
+    return Fitted(pair.isometry)
 
 
-def ridge(A: np.ndarray, B: np.ndarray) -> Fitted:
-    F = factors(A)
-    penalty = linear.ridge_penalty(F, B)
-    return Fitted(linear.ridge(F, B, penalty), chosen={"penalty": penalty})
+def ridge(pair: AnchorPair) -> Fitted:
+    matrix = linear.ridge(pair.factors_a, pair.B, pair.penalty)
+    return Fitted(matrix, chosen={"penalty": pair.penalty})
 
 
-def affine(A: np.ndarray, B: np.ndarray) -> Fitted:
-    return Fitted(linear.ridge(factors(A), B, 0.0))
+def affine(pair: AnchorPair) -> Fitted:
+    return Fitted(linear.ridge(pair.factors_a, pair.B, 0.0))
 
 
-def low_rank(A: np.ndarray, B: np.ndarray) -> Fitted:
+def low_rank(pair: AnchorPair) -> Fitted:
     """Ridge, cut to the rank that one half of the anchors predicts of the other best."""
-    F = factors(A)
-    penalty = linear.ridge_penalty(F, B)
-    Q = linear.predicted_directions(F, B, penalty)
-    Q = Q[:, : _best_rank(A, B, penalty)]
-    matrix = (linear.ridge(F, B, penalty) @ Q) @ Q.T
+    F, penalty = pair.factors_a, pair.penalty
+    Q = linear.predicted_directions(F, pair.B, penalty)[:, : pair.rank]
+    matrix = (linear.ridge(F, pair.B, penalty) @ Q) @ Q.T
     return Fitted(matrix, chosen={"penalty": penalty, "rank": float(Q.shape[1])})
 
 
-def _best_rank(A: np.ndarray, B: np.ndarray, penalty: float) -> int:
-    gains: list[np.ndarray] = []
-    for part in (slice(0, None, 2), slice(1, None, 2)):
-        held = np.ones(len(A), dtype=bool)
-        held[part] = False
-        F = factors(A[part])
-        Q = linear.predicted_directions(F, B[part], penalty / 2)
-        predicted, truth = A[held] @ linear.ridge(F, B[part], penalty / 2) @ Q, B[held] @ Q
-        # what each direction takes off the squared error
-        gains.append(np.cumsum(np.sum(truth**2 - (truth - predicted) ** 2, axis=0)))
-    least = min(map(len, gains))
-    return 1 + int(np.argmax(gains[0][:least] + gains[1][:least]))
+def relative(pair: AnchorPair) -> Fitted:
+    return Fitted(linear.through_relative(pair.units_a, pair.units_b, None))
 
 
-def relative(A: np.ndarray, B: np.ndarray) -> Fitted:
-    return Fitted(linear.through_relative(A, B, None))
+def whitened(pair: AnchorPair) -> Fitted:
+    return Fitted(linear.through_relative(pair.units_a, pair.units_b, 0.3))
 
 
-def whitened(A: np.ndarray, B: np.ndarray) -> Fitted:
-    return Fitted(linear.through_relative(A, B, 0.3))
-
-
-def cca(A: np.ndarray, B: np.ndarray) -> Fitted:
+def cca(pair: AnchorPair) -> Fitted:
     """Canonical correlation, both spaces whitened with a ridge."""
-    return Fitted(linear.canonical(factors(A), factors(B), 0.3))
+    return Fitted(linear.canonical(pair.factors_a, pair.factors_b, 0.3))
 
 
-def procrustes_kernel(A: np.ndarray, B: np.ndarray) -> Fitted:
+def procrustes_kernel(pair: AnchorPair) -> Fitted:
     """Procrustes at its best scale, and a kernel ridge regression of what it leaves."""
-    W = linear.orthogonal(A, B)
-    scale = float(np.sum((A @ W) * B) / np.sum((A @ W) ** 2))
-    return Fitted(scale * W, kernel_ridge(A, B - scale * (A @ W)))
+    turned = pair.A @ pair.isometry
+    scale = float(np.sum(turned * pair.B) / np.sum(turned**2))
+    return Fitted(scale * pair.isometry, kernel_ridge(pair.A, pair.B - scale * turned))
 
 
 METHODS: dict[str, Method] = {
@@ -108,5 +93,7 @@ METHODS: dict[str, Method] = {
     "relative": Method(relative, "relative projection and its inverse"),
     "whitened": Method(whitened, "the same, whitened"),
     "cca": Method(cca, "canonical correlation, with a ridge"),
-    "procrustes_kernel": Method(procrustes_kernel, "an isometry and a kernel ridge residual"),
+    "procrustes_kernel": Method(
+        procrustes_kernel, "an isometry and a kernel ridge residual", largest=4000
+    ),
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import norm
 
+from relatum._anchor_pair import AnchorPair
 from relatum._gemm import unit_rows
 from relatum._held_out import folds
-from relatum._translation_map import fit_translation, translate
+from relatum._translation_map import fit_pair, translate
 
 LEAST = 40
 """With fewer anchors a map tells too little."""
@@ -48,9 +49,9 @@ def _scores(A: np.ndarray, B: np.ndarray, wrong: np.ndarray, seed: int) -> np.nd
     right = np.setdiff1d(np.arange(len(A)), wrong)
     for part in folds(len(A), seed):
         kept = np.setdiff1d(right, part)
-        mean = B[kept].mean(axis=0)
-        mapped = translate(A[part], fit_translation(A[kept], B[kept], method=METHOD))
-        S = unit_rows(mapped - mean) @ unit_rows(B[part] - mean).T
+        known = AnchorPair(A[kept], B[kept])
+        mapped = translate(A[part], fit_pair(known, METHOD)) - known.mean_b
+        S = unit_rows(mapped) @ unit_rows(B[part] - known.mean_b).T
         off = ~np.eye(len(part), dtype=bool)
         # what is near everything on either side says nothing
         for axis in (0, 1):

@@ -13,10 +13,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from relatum import _array, _held_out, _validation
+from relatum import _array, _validation
+from relatum._anchor_pair import AnchorPair
 from relatum._array import Array
-from relatum._held_out import CRITERIA
-from relatum._translation_map import TranslationMap, fit_translation, translate
+from relatum._held_out import CRITERIA, Folds, HeldOut
+from relatum._translation_map import TranslationMap, fit_pair, fit_translation, translate
 from relatum._translation_methods import METHODS
 from relatum._wrong_pairs import wrong_pairs
 from relatum.anchors import parallel_test
@@ -123,11 +124,11 @@ class Translation(TransformerMixin, BaseEstimator):
         A, B, labels = self._without_wrong(A, B, labels)
         self.n_features_in_, self.n_features_out_ = A.shape[1], B.shape[1]
         self.n_anchors_ = len(A)
-        self.method_, self.scores_, self.scale_ = self._choose(A, B, labels)
-        self.forward_ = self._fit(A, B, self.scale_)
-        parts = _held_out.folds(len(A), self.random_state)
-        back = self._held_out(self.method_, B, A, parts)[0] if self.method_ != UNCHANGED else 1.0
-        self.backward_ = self._fit(B, A, back)
+        pair = AnchorPair(A, B)
+        self.method_, self.scores_, self.scale_ = self._choose(pair, labels)
+        self.forward_ = self._fit(pair, self.scale_)
+        pair = pair.swapped()
+        self.backward_ = self._fit(pair, self._scale(Folds(pair, self.random_state)))
         return self
 
     def _without_wrong(self, A: np.ndarray, B: np.ndarray, labels: Any) -> tuple[Any, Any, Any]:
@@ -143,27 +144,30 @@ class Translation(TransformerMixin, BaseEstimator):
         right = np.setdiff1d(np.arange(len(A)), self.wrong_anchors_)
         return A[right], B[right], None if labels is None else np.asarray(labels)[right]
 
-    def _choose(
-        self, A: np.ndarray, B: np.ndarray, labels: Any
-    ) -> tuple[str, dict[str, float], float]:
+    def _choose(self, pair: AnchorPair, labels: Any) -> tuple[str, dict[str, float], float]:
         """Return the method, every method's score on held-out anchors, and the scale."""
+        same_width = self.n_features_in_ == self.n_features_out_
         names = [self.method] if self.method != "auto" else [
-            name for name, m in METHODS.items() if not m.same_width or A.shape[1] == B.shape[1]
+            name for name, m in METHODS.items()
+            if (same_width or not m.same_width) and len(pair) <= (m.largest or len(pair))
         ]  # fmt: skip
-        if METHODS[names[0]].same_width and A.shape[1] != B.shape[1]:
+        if METHODS[names[0]].same_width and not same_width:
             raise ValueError(
-                f"method={names[0]!r} takes spaces of one width; X has {A.shape[1]} features, "
-                f"y has {B.shape[1]}"
+                f"method={names[0]!r} takes spaces of one width; X has {self.n_features_in_} "
+                f"features, y has {self.n_features_out_}"
             )
-        score = CRITERIA[self.criterion]
-        parts = _held_out.folds(len(A), self.random_state)
+        held = Folds(pair, self.random_state)
+        B, parts = held.B.astype(np.float64), held.parts
+        known = None if labels is None else np.asarray(labels)[held.rows]
         scores, scales = {}, {}
         for name in names:
-            scales[name], predicted = self._held_out(name, A, B, parts)
-            scores[name] = score(predicted, B, parts, labels)
+            found = held.mapped(name)
+            scales[name] = self._scale_of(name, found, held.B)
+            scores[name] = CRITERIA[self.criterion](found.rows(scales[name]), B, parts, known)
         best = max(scores, key=scores.__getitem__)
-        if A.shape[1] == B.shape[1]:
-            scores[UNCHANGED] = score(A, B, parts, labels)
+        if same_width:
+            unchanged = held.A.astype(np.float64)
+            scores[UNCHANGED] = CRITERIA[self.criterion](unchanged, B, parts, known)
             if self.method == "auto" and scores[UNCHANGED] >= scores[best]:
                 _validation.warn(
                     f"no translation does better on held-out anchors than none ({self.criterion} "
@@ -173,19 +177,23 @@ class Translation(TransformerMixin, BaseEstimator):
                 return UNCHANGED, scores, 1.0
         return best, scores, scales[best]
 
-    def _held_out(
-        self, name: str, A: np.ndarray, B: np.ndarray, parts: _held_out.Parts
-    ) -> tuple[float, np.ndarray]:
-        """Return by what to multiply a method's deviations, and its rows for held-out anchors."""
-        found = _held_out.held_out(A.astype(np.float32), B.astype(np.float32), name, parts)
-        scale = found.length_ratio(B) if self.rescale and METHODS[name].shrinks else 1.0
-        return scale, found.rows(scale).astype(np.float64)
+    def _scale(self, held: Folds) -> float:
+        """Return by what to multiply what the chosen method gives."""
+        if self.method_ == UNCHANGED or not self._restores(self.method_):
+            return 1.0
+        return self._scale_of(self.method_, held.mapped(self.method_), held.B)
 
-    def _fit(self, A: np.ndarray, B: np.ndarray, scale: float) -> TranslationMap:
+    def _restores(self, name: str) -> bool:
+        return self.rescale and METHODS[name].shrinks
+
+    def _scale_of(self, name: str, found: HeldOut, B: np.ndarray) -> float:
+        return found.length_ratio(B) if self._restores(name) else 1.0
+
+    def _fit(self, pair: AnchorPair, scale: float) -> TranslationMap:
         if self.method_ == UNCHANGED:
-            width = A.shape[1]
+            width = pair.A.shape[1]
             return TranslationMap(np.eye(width), np.zeros(width), np.zeros(width))
-        return fit_translation(A, B, method=self.method_, scale=scale)
+        return fit_pair(pair, self.method_, scale)
 
     def transform(self, X: Array) -> Array:
         """Return ``X`` (n_samples, n_features_x) in the target's space."""
