@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -235,3 +236,71 @@ def test_what_is_refused(fitted, capsys):
     assert "holds a RelativeProjection; expected a translation" in refused(
         capsys, "translate", "a.npy", "--map", "r.safetensors", "-o", "t.npy"
     )
+
+
+# ---- grow
+
+
+@pytest.fixture
+def unpaired(tmp_path, monkeypatch):
+    """Two encoders' files of much the same items in other orders; a dozen seeds."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    strengths = 3.0 * np.arange(1, 25) ** -0.5
+    Z = (rng.normal(size=(30, 24))[rng.integers(30, size=400)] + rng.normal(size=(400, 24))) + 1
+    Z *= strengths
+    order = rng.permutation(400)
+    turned = Z @ np.linalg.qr(rng.normal(size=(24, 24)))[0] + 0.1 * rng.normal(size=Z.shape)
+    np.save("old.npy", Z)
+    np.save("new.npy", turned[order])
+    place = np.argsort(order)  # item i is row place[i] of new.npy
+    np.save("seeds.npy", np.stack([np.arange(12), place[:12]], axis=1))
+    ids = np.array([f"i{i}" for i in range(400)])
+    relatum.write_embeddings("old.parquet", Z, ids)
+    relatum.write_embeddings("new.parquet", turned[order], np.array([f"j{i}" for i in order]))
+    with open("seeds.csv", "w", newline="") as file:
+        csv.writer(file).writerows((f"i{i}", f"j{i}") for i in range(12))
+    return place
+
+
+def test_grow_writes_pairs_that_fit_reads(unpaired, capsys):
+    found = run_json(
+        capsys, "grow", "old.npy", "new.npy", "--anchors", "seeds.npy", "-o", "pairs.npy"
+    )
+    pairs = np.load("pairs.npy")
+    assert found["found"] is True
+    assert len(pairs) == 12 + found["n_found"] > 250
+    np.testing.assert_array_equal(pairs[:12], np.load("seeds.npy"))
+    assert np.mean(unpaired[pairs[:, 0]] == pairs[:, 1]) > 0.95
+    assert run("fit", "old.npy", "new.npy", "--anchors", "pairs.npy", "-o", "m.safetensors") == 0
+
+
+def test_grow_keeps_ids(unpaired, capsys):
+    assert run("grow", "old.parquet", "new.parquet", "--anchors", "seeds.csv", "-o", "p.csv") == 0
+    assert "written to p.csv" in capsys.readouterr().out
+    with open("p.csv", newline="") as file:
+        pairs = list(csv.reader(file))
+    assert pairs[:12] == [[f"i{i}", f"j{i}"] for i in range(12)]
+    assert np.mean([i[1:] == j[1:] for i, j in pairs]) > 0.95
+
+
+def test_grow_that_fails_writes_nothing_and_ends_with_1(unpaired, capsys):
+    np.save("noise.npy", np.random.default_rng(1).normal(size=(400, 24)))
+    found = run_json(
+        capsys, "grow", "old.npy", "noise.npy", "--anchors", "seeds.npy", "-o", "p.npy", code=1
+    )
+    assert (found["found"], found["n_found"], found["output"]) == (False, 0, None)
+
+    assert not Path("p.npy").exists()
+
+
+def test_grow_names_bad_input(unpaired, capsys):
+    error = refused(capsys, "grow", "old.npy", "new.npy", "--anchors", "seeds.npy", "-o", "p.txt")
+    assert "--output is p.txt; expected one of .csv, .tsv, .npy" in error
+    error = refused(
+        capsys, "grow", "old.parquet", "new.parquet", "--anchors", "seeds.csv", "-o", "p.npy"
+    )
+    assert "both files have ids, which go into .csv or .tsv" in error
+    np.save("few.npy", np.load("seeds.npy")[:4])
+    error = refused(capsys, "grow", "old.npy", "new.npy", "--anchors", "few.npy", "-o", "p.npy")
+    assert "at least 5 row" in error

@@ -37,7 +37,7 @@ def test_a_dozen_seeds_find_nearly_everything(d_y):
     assert grown.agreement > 0.8
     assert len(grown.pairs) > 0.8 * N
     assert right(grown, order) > 0.95
-    assert [r.n_axes for r in grown.rounds] == [8, 10, 12, 16, 20, 24]
+    assert grown.rounds[-1].stayed > 0.9
     assert str(grown).startswith(f"{len(grown.pairs)} pairs found")
 
 
@@ -83,7 +83,7 @@ def test_the_same_seed_gives_the_same_pairs_and_progress_is_said():
     said = []
     one, other = grow(X, Y, order, progress=said.append), grow(X, Y, order)
     np.testing.assert_array_equal(one.pairs, other.pairs)
-    assert said == ["run 1 of 3", "run 2 of 3", "run 3 of 3"]
+    assert said == ["run 1 of 2", "run 2 of 2"]
 
 
 def test_every_back_end(backend):

@@ -158,6 +158,27 @@ MinRetention = Annotated[
 # fit, translate, search, evaluate
 SourceSpace = Annotated[str, _argument("SOURCE", "Embeddings to translate from.")]
 TargetSpace = Annotated[str, _argument("TARGET", "The same items in the encoder to translate to.")]
+SeedPairs = Annotated[
+    str,
+    _option(
+        "--anchors",
+        metavar="PAIRS",
+        help="Pairs of SOURCE and TARGET that are known, 5 or more: ids or row numbers (.csv, .tsv "
+        "or .npy of two columns).",
+    ),
+]
+GrownPairs = Annotated[
+    str,
+    _option("--output", "-o", metavar="PAIRS", help="Pairs to write: .csv, .tsv or .npy."),
+]
+GrownShare = Annotated[
+    float | None,
+    _option(
+        "--share",
+        help="Of the pairs found, how many are kept: the surest, in (0, 1]. Else as many as two "
+        "runs agree on.",
+    ),
+]
 Pairs = Annotated[
     Text,
     _option(

@@ -27,8 +27,14 @@ class Pairs:
     """The same in the target's."""
     rest: Sides | None
     """The other items that both files have, where that is known."""
+    source: np.ndarray
+    """All rows of the source's file."""
     index: np.ndarray
     """All rows of the target's file."""
+    rows: Sides
+    """Row numbers of the anchors in both files."""
+    ids: tuple[np.ndarray | None, np.ndarray | None]
+    """Of both files, where they have any."""
 
 
 def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Columns) -> Pairs:
@@ -36,9 +42,13 @@ def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Col
     columns.check(*paths)
     sides = columns.read(paths[0]), columns.read(paths[1])
     left, right = sides[0].array, sides[1].array
+    ids = sides[0].ids, sides[1].ids
+
+    def pairs_of(chosen: Sides, rest: Sides | None) -> Pairs:
+        return Pairs(left[chosen[0]], right[chosen[1]], rest, left, right, chosen, ids)
+
     if anchors is None:
-        x, y = _shared(sides, paths)
-        return Pairs(left[x], right[y], None, right)
+        return pairs_of(_shared(sides, paths), None)
     pairs = _read_pairs(anchors)
     if pairs is None:  # row numbers of the first file
         x, y = _shared(sides, paths)
@@ -57,10 +67,9 @@ def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Col
         try:
             x, y = _shared(sides, paths)
         except ValueError:  # nothing but the pairs says which items are the same
-            return Pairs(left[chosen[0]], right[chosen[1]], None, right)
+            return pairs_of(chosen, None)
     others = ~np.isin(x, chosen[0]) & ~np.isin(y, chosen[1])
-    rest = left[x[others]], right[y[others]]
-    return Pairs(left[chosen[0]], right[chosen[1]], rest, right)
+    return pairs_of(chosen, (left[x[others]], right[y[others]]))
 
 
 def _shared(sides: tuple[Embeddings, Embeddings], paths: tuple[str, str]) -> Sides:

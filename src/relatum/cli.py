@@ -402,6 +402,38 @@ def search(
 
 
 @app.command()
+def grow(
+    source: options.SourceSpace,
+    target: options.TargetSpace,
+    output: options.GrownPairs,
+    anchors: options.SeedPairs,
+    share: options.GrownShare = None,
+    seed: options.Seed = 0,
+    column: options.Column = None,
+    id_column: options.IdColumn = None,
+    as_json: options.Json = False,
+) -> None:
+    """Find more anchors: the same items among those that are in no pair yet.
+
+    Ten pairs or more will do where both files embed much the same items. Writes the
+    anchors and what was found, for --anchors of fit; exit code 1, and nothing
+    written, where the pairs could not be trusted.
+
+    Example: relatum grow old.npy new.npy --anchors seeds.csv -o pairs.csv
+    """
+    from relatum import _cli_growing
+    from relatum._cli_inputs import Columns
+
+    result, grown = _cli_growing.grow(
+        (source, target), anchors, output, share, seed, Columns(column, id_column)
+    )
+    text = str(grown) + (f"\nwritten to {output}" if grown.found else "")
+    _terminal.report(result, text, as_json=as_json)
+    if not grown.found:
+        raise typer.Exit(1)
+
+
+@app.command()
 def evaluate(
     map_file: options.MapFile,
     source: options.SourceSpace,
