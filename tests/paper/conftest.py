@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a hub
-os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 HERE = Path(__file__).parent
 
