@@ -14,7 +14,9 @@ import mteb
 from datasets import Dataset, DatasetDict
 from mteb.abstasks import AbsTaskClassification, AbsTaskRetrieval
 from mteb.abstasks.task_metadata import TaskMetadata
+from mteb.cache import ResultCache
 from mteb.models import EncoderProtocol, ModelMeta
+from mteb.models.model_meta import ScoringFunction
 from mteb.similarity_functions import cos_sim, pairwise_cos_sim
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import BoW
@@ -43,7 +45,7 @@ def with_other_words(text: str, seed: int) -> str:
     """Replace some words: a query of the document ``text``."""
     rng = np.random.default_rng(seed)
     words = text.split()
-    words[:4] = rng.choice(WORDS, size=4)
+    words[:8] = rng.choice(WORDS, size=8)
     return " ".join(words)
 
 
@@ -53,7 +55,11 @@ class Turned:
     def __init__(self, model_name: str, revision: str | None = None, *, seed: int = 0, **_):
         self.rotation = np.linalg.qr(np.random.default_rng(seed).normal(size=(WIDTH, WIDTH)))[0]
         self.mteb_model_meta = ModelMeta.create_empty(
-            overwrites={"name": model_name, "revision": revision, "similarity_fn_name": "cosine"}
+            overwrites={
+                "name": model_name,
+                "revision": revision,
+                "similarity_fn_name": ScoringFunction.COSINE,
+            }
         )
         self.asked = []
 
@@ -130,8 +136,8 @@ def translation(new, old) -> relatum.Translation:
     return relatum.Translation("procrustes").fit(new.rows(anchors), old.rows(anchors))
 
 
-def score(model, task: type) -> float:
-    found = mteb.evaluate(model, task(), cache=None, co2_tracker=False, show_progress_bar=False)
+def score(model, task: type, cache: ResultCache | None = None) -> float:
+    found = mteb.evaluate(model, task(), cache=cache, co2_tracker=False, show_progress_bar=False)
     return found.task_results[0].get_score()
 
 
@@ -149,7 +155,7 @@ class Untranslated(Turned):
 
 def test_translated_queries_search_the_index_of_the_old_encoder(new, old, translation):
     native = score(old, LocalRetrieval)
-    assert native > 0.8
+    assert 0.5 < native < 0.9
     assert score(Untranslated(new, old), LocalRetrieval) < native / 3
     new.asked.clear(), old.asked.clear()
     model = TranslatedEncoder(new, translation, documents=old)
@@ -177,7 +183,7 @@ def test_classification(new, old, translation):
     assert old.asked == []
 
 
-def test_results_of_each_translation_are_kept_apart(new, old, translation):
+def test_results_of_each_translation_are_kept_apart(new, old, translation, tmp_path):
     anchors = texts(100, seed=4)
     other = relatum.Translation("ridge").fit(new.rows(anchors), old.rows(anchors))
     same = TranslatedEncoder(new, translation).mteb_model_meta
@@ -194,6 +200,10 @@ def test_results_of_each_translation_are_kept_apart(new, old, translation):
     assert metas[0].experiment_kwargs is None  # the encoder's own stays as it was
     assert metas[3].experiment_kwargs["documents"] == "local/old"
     assert metas[3].embed_dim == WIDTH
+    cache = ResultCache(tmp_path)
+    for found in (translation, other, translation):
+        score(TranslatedEncoder(new, found), LocalClassification, cache)
+    assert len(list(tmp_path.rglob("LocalClassification.json"))) == 2
 
 
 def test_rows_are_compared_as_the_target_compares_them(new, old, translation):
