@@ -146,6 +146,13 @@ def test_queries_alone_are_translated_on_a_route(X, translations, tmp_path):
         np.testing.assert_array_equal(either.encode_document(["w3 w4"]), [[0, 0, 0, 1, 1, 0, 0]])
 
 
+def test_a_module_that_does_not_know_its_width_is_taken(X, translations, monkeypatch):
+    monkeypatch.setattr(BoW, "get_embedding_dimension", lambda self: None)
+    model = encoder(TranslationModule(translations[AFFINE]))
+    monkeypatch.undo()
+    assert model.encode(TEXTS).shape == (80, 7)
+
+
 def test_what_is_no_fitted_translation_is_refused(X):
     with pytest.raises(TypeError, match=r"translation is ndarray; expected a fitted relatum\.Tr"):
         TranslationModule(X)

@@ -121,7 +121,9 @@ class TranslationModule(Module):
             return
         for module in reversed(modules[: modules.index(self)]):
             if hasattr(module, "get_embedding_dimension"):
-                self._check_width(module.get_embedding_dimension())
+                width = module.get_embedding_dimension()
+                if width is not None:  # None: a module that cannot say it
+                    self._check_width(width)
                 return
 
     def _check_width(self, width: int) -> None:
