@@ -155,6 +155,7 @@ def write_embeddings_of_two_encoders(folder: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 4
     latent = rng.normal(size=(240, 40)) + 2 * rng.normal(size=(4, 40))[labels]
+    latent *= 3 * np.arange(1, 41) ** -0.7  # some directions much stronger than others
     for name, width in [("a", 32), ("b", 24)]:
         X = (latent @ rng.normal(size=(40, width))).astype(np.float32)
         np.save(folder / f"{name}.npy", X)
