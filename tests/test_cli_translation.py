@@ -294,6 +294,20 @@ def test_grow_that_fails_writes_nothing_and_ends_with_1(unpaired, capsys):
     assert not Path("p.npy").exists()
 
 
+def test_grow_without_anchors(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    groups = 2 * rng.normal(size=(40, 16)) * np.linspace(2, 0.5, 16)
+    X = groups[rng.integers(40, size=500)] + 0.5 * rng.normal(size=(500, 16))
+    order = rng.permutation(500)
+    np.save("x.npy", X)
+    np.save("y.npy", (X @ np.linalg.qr(rng.normal(size=(16, 16)))[0])[order])
+    found = run_json(capsys, "grow", "x.npy", "y.npy", "-o", "pairs.npy")
+    pairs = np.load("pairs.npy")
+    assert (found["n_anchors"], found["n_found"]) == (0, len(pairs))
+    assert np.mean(order[pairs[:, 1]] == pairs[:, 0]) > 0.95
+
+
 def test_grow_names_bad_input(unpaired, capsys):
     error = refused(capsys, "grow", "old.npy", "new.npy", "--anchors", "seeds.npy", "-o", "p.txt")
     assert "--output is p.txt; expected one of .csv, .tsv, .npy" in error

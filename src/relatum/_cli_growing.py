@@ -1,4 +1,4 @@
-"""The command that finds more anchors: pairs of rows of two files, from a few that are known."""
+"""The command that finds anchors: pairs of rows of two files, from a few that are known or none."""
 
 from __future__ import annotations
 
@@ -13,51 +13,61 @@ from relatum import _files, _terminal
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import translation_inputs
 from relatum.growing import Grown, grow_anchors
+from relatum.unpaired import Matched, match_unpaired
 
 PAIRS = (".csv", ".tsv", ".npy")
 """What pairs are written to."""
+NONE = np.zeros(0, dtype=np.int64)
 
 
 def grow(
     paths: tuple[str, str],
-    anchors: str,
+    anchors: str | None,
     output: str,
     share: float | None,
     seed: int,
     columns: Columns,
-) -> tuple[dict[str, Any], Grown]:
+) -> tuple[dict[str, Any], Grown | Matched]:
     """Find pairs among the items that are no anchors; write these after the anchors."""
     suffix = Path(output).suffix.lower()
     if suffix not in PAIRS:
         raise ValueError(f"--output is {output}; expected one of {', '.join(PAIRS)}")
     _files.check_target(output)
-    given = translation_inputs(paths, anchors, columns)
-    with_ids = all(ids is not None for ids in given.ids)
+    if anchors is None:
+        columns.check(*paths)
+        read = [columns.read(path) for path in paths]
+        sides, ids, known = [e.array for e in read], [e.ids for e in read], (NONE, NONE)
+    else:
+        given = translation_inputs(paths, anchors, columns)
+        sides, ids, known = [given.source, given.index], list(given.ids), given.rows
+    with_ids = all(some is not None for some in ids)
     if suffix == ".npy" and with_ids:
         raise ValueError(f"--output is {output}; both files have ids, which go into .csv or .tsv")
     started = time.perf_counter()
-    unpaired = [
-        np.setdiff1d(np.arange(len(side)), rows)
-        for side, rows in zip((given.source, given.index), given.rows, strict=True)
+    others = [
+        np.setdiff1d(np.arange(len(side)), rows) for side, rows in zip(sides, known, strict=True)
     ]
+    x, y = (side[rows] for side, rows in zip(sides, others, strict=True))
+    settings: dict[str, Any] = {"share": share, "random_state": seed}
+    found: Grown | Matched
     with _terminal.Progress("growing") as bar:
-        grown = grow_anchors(
-            given.source[unpaired[0]], given.index[unpaired[1]], given.X, given.Y,
-            share=share, random_state=seed, progress=lambda text: bar.step(f"growing, {text}"),
-        )  # fmt: skip
-    if grown.found:
-        found = [rows[grown.pairs[:, i]] for i, rows in enumerate(unpaired)]
-        sides = [np.concatenate(both) for both in zip(given.rows, found, strict=True)]
+        settings["progress"] = lambda text: bar.step(f"growing, {text}")
+        if anchors is None:
+            found = match_unpaired(x, y, **settings)
+        else:
+            found = grow_anchors(x, y, given.X, given.Y, **settings)
+    if found.found:
+        new = [rows[found.pairs[:, i]] for i, rows in enumerate(others)]
+        chosen = [np.concatenate(both) for both in zip(known, new, strict=True)]
         if with_ids:
-            sides = [np.asarray(ids)[rows] for ids, rows in zip(given.ids, sides, strict=True)]
-        _write(output, sides)
+            chosen = [np.asarray(i)[rows] for i, rows in zip(ids, chosen, strict=True)]
+        _write(output, chosen)
     return {
-        "source": paths[0], "target": paths[1], "n_anchors": len(given.X),
-        "n_found": len(grown.pairs), "agreement": grown.agreement, "found": grown.found,
-        "seeds_found": max(r.seeds for r in grown.rounds),
+        "source": paths[0], "target": paths[1], "n_anchors": len(known[0]),
+        "n_found": len(found.pairs), "agreement": found.agreement, "found": found.found,
         "seconds": round(time.perf_counter() - started, 3),
-        "output": output if grown.found else None,
-    }, grown  # fmt: skip
+        "output": output if found.found else None,
+    }, found  # fmt: skip
 
 
 def _write(path: str, sides: list[np.ndarray]) -> None:

@@ -159,12 +159,12 @@ MinRetention = Annotated[
 SourceSpace = Annotated[str, _argument("SOURCE", "Embeddings to translate from.")]
 TargetSpace = Annotated[str, _argument("TARGET", "The same items in the encoder to translate to.")]
 SeedPairs = Annotated[
-    str,
+    Text,
     _option(
         "--anchors",
         metavar="PAIRS",
         help="Pairs of SOURCE and TARGET that are known, 5 or more: ids or row numbers (.csv, .tsv "
-        "or .npy of two columns).",
+        "or .npy of two columns). Else none is known.",
     ),
 ]
 GrownPairs = Annotated[

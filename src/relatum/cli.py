@@ -406,7 +406,7 @@ def grow(
     source: options.SourceSpace,
     target: options.TargetSpace,
     output: options.GrownPairs,
-    anchors: options.SeedPairs,
+    anchors: options.SeedPairs = None,
     share: options.GrownShare = None,
     seed: options.Seed = 0,
     column: options.Column = None,
@@ -415,9 +415,9 @@ def grow(
 ) -> None:
     """Find more anchors: the same items among those that are in no pair yet.
 
-    Ten pairs or more will do where both files embed much the same items. Writes the
-    anchors and what was found, for --anchors of fit; exit code 1, and nothing
-    written, where the pairs could not be trusted.
+    Ten pairs or more will do where both files embed much the same items, and none where
+    these lie in groups besides. Writes the anchors and what was found, for --anchors of
+    fit; exit code 1, and nothing written, where the pairs could not be trusted.
 
     Example: relatum grow old.npy new.npy --anchors seeds.csv -o pairs.csv
     """

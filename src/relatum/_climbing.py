@@ -1,0 +1,133 @@
+"""Two sets of items turned onto each other, coarse to fine, from a few pairs of points.
+
+Both sides are seen through their own principal axes, the few strongest first. A
+rotation that the given pairs and a soft assignment of all items agree on is found, and
+the next axes are added: what the coarse match gets right decides the finer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from relatum._gemm import unit_rows
+from relatum._linear_maps import isometry
+
+LEVELS = (8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256)
+"""Numbers of principal axes."""
+COARSE = 40
+"""Up to that many axes Sinkhorn's assignment may be used."""
+AGAIN = 20
+"""From how many axes the climb begins again, with the assignment of the climb before."""
+STEPS = 4
+"""Assignments at each level."""
+TEMPERATURE = 0.02
+
+
+@dataclass(frozen=True)
+class Climb:
+    """One way through the levels."""
+
+    similarities: np.ndarray
+    """Cosines of all items of both sides, (n_x, n_y)."""
+    mutual: float
+    """Share of items that are each other's nearest."""
+    stayed: float
+    """Share of those that were so after the climb before."""
+    found: np.ndarray
+    """Which of the given pairs are each other's nearest among all items."""
+
+
+def climbs(
+    x: np.ndarray,
+    y: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    first: np.ndarray,
+    later: np.ndarray,
+    sinkhorn: bool,
+) -> Iterator[Climb]:
+    """Climb again and again, each time from the assignment that the climb before ended in.
+
+    At each level both sides are turned onto each other by ``isometry(A' diag(w) B + X' P Y)``,
+    A and B being the given pairs of points and P a soft assignment of the items. ``first``
+    and ``later`` are the weights w in the first climb and after it. With ``sinkhorn`` the
+    first climb makes P doubly stochastic while axes are few, so that every item pulls.
+    """
+    to_x, to_y = _Axes.of(x), _Axes.of(y)
+    fx, fy, ga, gb = to_x(x), to_y(y), to_x(a), to_y(b)
+    widest = min(fx.shape[1], fy.shape[1])
+    levels = [k for k in LEVELS if k < widest] + [widest]
+    P: np.ndarray | None = None
+    before = np.full(len(x), -1)
+    while True:
+        weights = (first if P is None else later).astype(fx.dtype)[:, None]
+        coarse = COARSE if sinkhorn and P is None else 0
+        for k in levels if P is None else [k for k in levels if k >= min(AGAIN, widest)]:
+            for _ in range(STEPS):
+                product = (weights * ga[:, :k]).T @ gb[:, :k]
+                if P is not None:
+                    product += fx[:, :k].T @ (P @ fy[:, :k])
+                turn = isometry(product)
+                S = unit_rows(fx[:, :k] @ turn) @ unit_rows(fy[:, :k]).T
+                P = _doubly_stochastic(S) if k <= coarse else _odds(S)
+        mutual, nearest = mutual_nearest(S)
+        now = np.where(mutual, nearest, -1)
+        stayed = float(np.mean(now[mutual] == before[mutual])) if mutual.any() else 0.0
+        found = _found(ga[:, :k] @ turn, gb[:, :k], fx[:, :k] @ turn, fy[:, :k])
+        yield Climb(S, float(np.mean(mutual)), stayed, found)
+        before = now
+
+
+def mutual_nearest(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows' best column has that row for its best, and those columns."""
+    best = S.argmax(axis=1)
+    return S.argmax(axis=0)[best] == np.arange(len(S)), best
+
+
+def _found(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return of which pairs each is the other's nearest, all items being rivals."""
+    own = np.sum(unit_rows(a) * unit_rows(b), axis=1)
+    ahead = unit_rows(a) @ unit_rows(y).T, unit_rows(b) @ unit_rows(x).T
+    return np.asarray((ahead[0].max(axis=1) < own) & (ahead[1].max(axis=1) < own))
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Principal axes of a side's items at unit norm, the strongest first."""
+
+    mean: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> _Axes:
+        mean = x.mean(axis=0)
+        z = unit_rows(x - mean)
+        w, V = np.linalg.eigh(z.T.astype(np.float64) @ z)
+        order = np.argsort(-w)[: min(z.shape[1], len(z) - 1, LEVELS[-1])]
+        return cls(mean, V[:, order].astype(x.dtype))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        return np.asarray(unit_rows(rows - self.mean) @ self.axes)
+
+
+def _kernel(S: np.ndarray) -> np.ndarray:
+    # rows and columns without any near item still have a sum
+    return np.asarray(np.exp((S - 1) / TEMPERATURE) + np.finfo(S.dtype).tiny)
+
+
+def _doubly_stochastic(S: np.ndarray) -> np.ndarray:
+    """Return soft weights of pairs whose rows and columns sum to 1 (Sinkhorn, three times)."""
+    P = _kernel(S)
+    for _ in range(3):
+        P /= P.sum(axis=1, keepdims=True)
+        P /= P.sum(axis=0, keepdims=True)
+    return P
+
+
+def _odds(S: np.ndarray) -> np.ndarray:
+    """Return soft weights of pairs: large where each is the other's first choice."""
+    P = _kernel(S)
+    return np.asarray(P / np.sqrt(P.sum(axis=1, keepdims=True) * P.sum(axis=0, keepdims=True)))

@@ -1,0 +1,97 @@
+"""Pairs of items that a match found: how sure, how far two matches agree, and a last polish."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import logsumexp
+
+from relatum._climbing import TEMPERATURE, mutual_nearest
+from relatum._gemm import unit_rows
+from relatum.projection import fit_projection, project
+
+ROUNDS = 3
+KEPT = 0.6
+"""Share of the pairs found that items are then projected onto, the surest."""
+LEAST_SHARED = 0.1
+"""Share of items that two matches must both have paired, to compare them at all."""
+LARGEST = 4000
+"""Items of a side that are matched at once."""
+
+
+def drawn(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the rows that are matched: all, or :data:`LARGEST` at random."""
+    return np.sort(rng.permutation(n)[:LARGEST])
+
+
+def agreement(S: np.ndarray, T: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> float:
+    """Return of how many pairs T says what S says: T is on some of the rows and columns of S."""
+    (kept, best), (kept_t, best_t) = mutual_nearest(S), mutual_nearest(T)
+    known = kept[rows] & kept_t & np.isin(best[rows], columns)
+    if np.mean(known) < LEAST_SHARED:
+        return 0.0
+    return float(np.mean(best[rows][known] == columns[best_t[known]]))
+
+
+def polished(
+    S: np.ndarray, x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Project both sides onto the pairs found so far, some rounds; return pairs and margins.
+
+    Pairs that take part in a projection look alike in it, right or wrong. So one half of
+    them is compared by a projection onto the other.
+    """
+    rng = np.random.default_rng(seed)
+    pairs, margins = _ranked(S)
+    for _ in range(ROUNDS):
+        kept = pairs[np.argsort(-margins)[: int(KEPT * len(pairs))]]
+        half = rng.integers(2, size=len(kept))
+        by = [_compared(x, y, a, b, kept[half != h]) for h in (0, 1)]
+        S = (by[0] + by[1]) / 2
+        for h in (0, 1):  # what the other half's projection has not seen is compared by that
+            seen = kept[half != h]
+            rows = np.setdiff1d(np.arange(len(x)), seen[:, 0])
+            columns = np.setdiff1d(np.arange(len(y)), seen[:, 1])
+            own = np.isin(rows, kept[half == h, 0])[:, None]
+            own = own | np.isin(columns, kept[half == h, 1])[None]
+            block = np.ix_(rows, columns)
+            S[block] = np.where(own, by[h][block], S[block])
+        pairs, margins = _ranked(S)
+    order = np.argsort(-margins)
+    return pairs[order], margins[order]
+
+
+def _compared(
+    x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, pairs: np.ndarray
+) -> np.ndarray:
+    """Return the cosines of items, both sides projected onto seeds and pairs."""
+    R, T = (
+        unit_rows(_relative(side, np.concatenate([seeds, side[rows]])))
+        for side, seeds, rows in ((x, a, pairs[:, 0]), (y, b, pairs[:, 1]))
+    )
+    return np.asarray(R @ T.T)
+
+
+def _relative(x: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    similarity = ("polynomial", {"degree": 3})
+    fitted = fit_projection(anchors, similarity=similarity, center=True, whiten=0.1)
+    return np.asarray(project(x, fitted))
+
+
+def _ranked(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mutual nearest neighbours, and by how much each is ahead of the next best."""
+    L = _log_odds(S)
+    mutual, best = mutual_nearest(L)
+    rows = np.flatnonzero(mutual)
+    columns = best[rows]
+    own = L[rows, columns]
+    L[rows, columns] = -np.inf
+    margins = own - np.maximum(L[rows].max(axis=1), L[:, columns].max(axis=0))
+    return np.stack([rows, columns], axis=1), margins
+
+
+def _log_odds(S: np.ndarray) -> np.ndarray:
+    """Return the log of both softmaxes' product: scores that hubs do not win."""
+    L = S / TEMPERATURE
+    return np.asarray(
+        2 * L - logsumexp(L, axis=1, keepdims=True) - logsumexp(L, axis=0, keepdims=True)
+    )
