@@ -318,3 +318,42 @@ def test_grow_names_bad_input(unpaired, capsys):
     np.save("few.npy", np.load("seeds.npy")[:4])
     error = refused(capsys, "grow", "old.npy", "new.npy", "--anchors", "few.npy", "-o", "p.npy")
     assert "at least 5 row" in error
+
+
+# ---- another encoder's vectors
+
+
+@pytest.fixture
+def named(folder, capsys):
+    assert run("fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors",
+               "--encoder", "old-1", "--target-encoder", "new-2") == 0  # fmt: skip
+    capsys.readouterr()
+    return folder
+
+
+def test_a_map_for_another_encoder_is_refused_unless_forced(named, capsys):
+    ours = ("--map", "m.safetensors", "-o", "t.npy")
+    error = refused(capsys, "translate", "a.npy", *ours, "--encoder", "other")
+    assert "m.safetensors was made for embeddings of old-1, --encoder is other; --force" in error
+    assert not Path("t.npy").exists()
+    assert run("translate", "a.npy", *ours, "--encoder", "old-1") == 0
+    assert run("translate", "a.npy", *ours, "--encoder", "other", "--force") == 0
+    error = refused(capsys, "translate", "b.npy", *ours, "--inverse", "--encoder", "old-1")
+    assert "made for embeddings of new-2" in error
+    error = refused(capsys, "search", "a.npy", "b.npy", "--map", "m.safetensors", "--encoder", "x")
+    assert "made for embeddings of old-1" in error
+    error = refused(capsys, "search", "a.npy", "b.npy", "--encoder", "old-1")
+    assert "give --map" in error
+
+
+def test_a_map_that_names_no_encoder_says_so(fitted, capsys):
+    assert run("translate", "a.npy", "--map", "m.safetensors", "-o", "t.npy", "--encoder", "x") == 0
+    assert "does not say which encoder it was made for" in capsys.readouterr().err
+
+
+def test_rows_at_another_norm_are_warned_of(fitted, capsys):
+    np.save("long.npy", 50 * A)
+    assert run("translate", "long.npy", "--map", "m.safetensors", "-o", "t.npy") == 0
+    assert "long.npy has rows of norm" in capsys.readouterr().err
+    assert run("search", "long.npy", "b.npy", "--map", "m.safetensors") == 0
+    assert "long.npy has rows of norm" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import RidgeClassifier
 
 from relatum import RelatumWarning
-from relatum.quality import predict_quality
+from relatum.quality import coverage, predict_quality
 from relatum.retrieval import search
 from relatum.translation import Translation
 from relatum.translation_scores import translation_scores
@@ -133,3 +133,46 @@ def test_bad_input_is_named():
         predict_quality(fitted, X[:60], Y[:60], Y[:5])
     with pytest.raises(ValueError, match="translated is 'both'; expected one of queries, index"):
         predict_quality(fitted, X[:60], Y[:60], index, translated="both")
+
+
+# ---- coverage
+
+
+def test_coverage_is_what_a_gaussian_process_knows():
+    from sklearn.gaussian_process import GaussianProcessRegressor
+    from sklearn.gaussian_process.kernels import PairwiseKernel
+
+    rng = np.random.default_rng(0)
+    anchors, X = rng.normal(size=(40, 6)), rng.normal(size=(10, 6))
+    mean = anchors.mean(axis=0)
+
+    def kernel(x, y, **_):
+        x, y = x - mean, y - mean
+        return ((1 + x @ y / np.linalg.norm(x) / np.linalg.norm(y)) / 2) ** 3
+
+    model = GaussianProcessRegressor(PairwiseKernel(metric=kernel), alpha=0.1, optimizer=None)
+    _, std = model.fit(anchors, np.zeros(40)).predict(X, return_std=True)
+    np.testing.assert_allclose(coverage(X, anchors), 1 - std**2, atol=1e-8)
+
+
+def test_coverage_tells_where_a_translation_fails(backend):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(600, 30)) * np.repeat([2.0, 0.1], 15)
+    Z[400:] = Z[400:, ::-1]  # other items: strong where the anchors are weak
+    X = Z + 0.05 * rng.normal(size=Z.shape)
+    Y = Z @ rng.normal(size=(30, 30))
+    translated = Translation("whitened").fit(X[:200], Y[:200]).transform(X)
+    error = np.linalg.norm(translated - Y, axis=1) / np.linalg.norm(Y, axis=1)
+    covered = coverage(backend.array(X), backend.array(X[:200]))
+    assert isinstance(covered, np.ndarray)
+    assert ((covered >= 0) & (covered <= 1)).all()
+    assert covered[:200].min() > covered[400:].max()
+    assert np.corrcoef(covered[200:], error[200:])[0, 1] < -0.5
+
+
+def test_coverage_names_bad_input():
+    X = np.random.default_rng(0).normal(size=(9, 4))
+    with pytest.raises(ValueError, match="X has 3 features, anchors has 4"):
+        coverage(X[:, :3], X)
+    with pytest.raises(ValueError, match="X contains NaN"):
+        coverage(np.full((2, 4), np.nan), X)

@@ -211,6 +211,15 @@ LeastRetention = Annotated[
     float | None,
     _option("--min-retention", metavar="R", help="Exit with 1 if predicted R@10 is lower."),
 ]
+EncoderOf = Annotated[
+    Text,
+    _option(
+        "--encoder",
+        help="Name of the encoder that the embeddings are from. Refused where MAP was made for "
+        "another.",
+    ),
+]
+Force = Annotated[bool, _option("--force", help="Use MAP on another encoder's embeddings.")]
 ToTranslate = Annotated[str, _argument("EMB", "Embeddings to translate.")]
 TheMap = Annotated[str, _option("--map", metavar="MAP", help="What relatum fit wrote.")]
 Inverse = Annotated[bool, _option("--inverse", help="From the target's space to the source's.")]

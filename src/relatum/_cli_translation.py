@@ -12,7 +12,9 @@ from relatum import _cli_inputs, _files, _terminal, _validation, artifact, vecto
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import Pairs, translation_inputs
 from relatum._formats import load_npy
+from relatum._same_encoder import unlike
 from relatum._streaming import translate_file
+from relatum._translation_map import TranslationMap
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
 from relatum.retrieval import hubness_penalty, search
@@ -95,6 +97,25 @@ def load(path: str) -> Translation:
     return found
 
 
+def check_encoder(path: str, encoder: str | None, force: bool, inverse: bool = False) -> None:
+    """Refuse embeddings of another encoder than a map was made for, as far as both are named."""
+    if encoder is None:
+        return
+    made_for = artifact.read_manifest(path)["target_encoder" if inverse else "encoder"]
+    if made_for is None:
+        _validation.warn(f"{path} does not say which encoder it was made for; --encoder is ignored")
+    elif made_for != encoder and not force:
+        raise ValueError(
+            f"{path} was made for embeddings of {made_for}, --encoder is {encoder}; --force "
+            "uses it all the same"
+        )
+
+
+def _warn_unlike(X: np.ndarray, fitted: TranslationMap, name: str) -> None:
+    if (what := unlike(X, fitted, name)) is not None:
+        _validation.warn(what)
+
+
 def translate(
     embeddings: str, path: str, output: str, columns: Columns, inverse: bool
 ) -> dict[str, Any]:
@@ -104,6 +125,7 @@ def translate(
     width = found.n_features_out_ if inverse else found.n_features_in_
     if source.array.shape[1] != width:
         raise ValueError(f"{embeddings} has {source.array.shape[1]} features, {path} takes {width}")
+    _warn_unlike(source.array, found.backward_ if inverse else found.forward_, embeddings)
     n_outputs = found.n_features_in_ if inverse else found.n_features_out_
     started = time.perf_counter()
     with _terminal.Progress(f"translating {embeddings}", len(source.array)) as bar:
@@ -136,7 +158,7 @@ def find(
         if target is not None:
             _files.check_target(target)
     asked, searched = columns.read(queries), columns.read(index)
-    bring, place = _common_space(*maps)
+    bring, place = _common_space(*maps, asked.array, queries)
     with _terminal.Progress("searching") as bar:
         Q, T = bring(asked.array), place(searched.array)
         check_k(k, len(T), index)
@@ -164,7 +186,9 @@ def find(
     return result, _shown(found, output)
 
 
-def _common_space(map_file: str | None, index_map: str | None) -> tuple[Any, Any]:
+def _common_space(
+    map_file: str | None, index_map: str | None, asked: np.ndarray, queries: str
+) -> tuple[Any, Any]:
     """Return what brings queries, and the index, into one space."""
 
     def as_it_is(X: np.ndarray) -> np.ndarray:
@@ -180,6 +204,7 @@ def _common_space(map_file: str | None, index_map: str | None) -> tuple[Any, Any
             raise ValueError(
                 f"{map_file} is a translation into the index's space; leave --index-map out"
             )
+        _warn_unlike(asked, found.forward_, queries)
         return found.transform, as_it_is
     own = _cli_inputs.load_projection(map_file)[1]
     if index_map is None:

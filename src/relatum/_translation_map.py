@@ -29,6 +29,8 @@ class TranslationMap:
         Works on ``x - mean``.
     chosen : dict
         Penalties and ranks that the anchors chose.
+    spread : array (n_features_x,) or None
+        Standard deviation of the anchors that it was fitted on.
     """
 
     matrix: np.ndarray
@@ -36,10 +38,13 @@ class TranslationMap:
     mean: np.ndarray
     kernel: KernelPart | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)
+    spread: np.ndarray | None = None
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Return the arrays under names that begin with ``prefix``."""
         arrays = {f"{prefix}.{name}": getattr(self, name) for name in _PARTS}
+        if self.spread is not None:
+            arrays[f"{prefix}.spread"] = self.spread
         if self.kernel is not None:
             arrays |= {f"{prefix}.{name}": getattr(self.kernel, name) for name in _KERNEL_PARTS}
         return arrays
@@ -53,7 +58,8 @@ class TranslationMap:
         kernel = None
         if f"{prefix}.anchors" in arrays:
             kernel = KernelPart(*(np.asarray(arrays[f"{prefix}.{p}"]) for p in _KERNEL_PARTS))
-        return cls(matrix, bias, mean, kernel, dict(chosen))
+        spread = arrays.get(f"{prefix}.spread")
+        return cls(matrix, bias, mean, kernel, dict(chosen), spread)
 
 
 def fit_translation(
@@ -91,7 +97,8 @@ def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMa
     if kernel is not None:
         kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
     bias = pair.mean_b - pair.mean_a @ matrix
-    return TranslationMap(matrix, bias, pair.mean_a, kernel, fitted.chosen)
+    spread = pair.A.std(axis=0)
+    return TranslationMap(matrix, bias, pair.mean_a, kernel, fitted.chosen, spread)
 
 
 def translate(X: Array, fitted: TranslationMap) -> Array:

@@ -346,6 +346,8 @@ def translate(
     map_file: options.TheMap,
     output: options.Output,
     inverse: options.Inverse = False,
+    encoder: options.EncoderOf = None,
+    force: options.Force = False,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -362,6 +364,7 @@ def translate(
     _cli_inputs.check_output(output, as_json, inputs=[embeddings, map_file])
     columns = _cli_inputs.Columns(column, id_column)
     columns.check(embeddings)
+    _cli_translation.check_encoder(map_file, encoder, force, inverse)
     _report(_cli_translation.translate(embeddings, map_file, output, columns, inverse), as_json,
             output)  # fmt: skip
 
@@ -378,6 +381,8 @@ def search(
     save_penalty: options.SavePenalty = None,
     penalty: options.Penalty = None,
     output: options.Found = None,
+    encoder: options.EncoderOf = None,
+    force: options.Force = False,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -394,6 +399,10 @@ def search(
 
     columns = Columns(column, id_column)
     columns.check(queries, index, background)
+    if map_file is not None:
+        _cli_translation.check_encoder(map_file, encoder, force)
+    elif encoder is not None:
+        raise ValueError("--encoder is held against what --map was made for; give --map")
     result, text = _cli_translation.find(
         queries, index, k, columns, maps=(map_file, index_map), correction=correction,
         background=background, penalty=penalty, save_penalty=save_penalty, output=output,

@@ -19,9 +19,10 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._held_out import Parts
+from relatum.projection import fit_projection, project
 from relatum.translation import UNCHANGED, Translation, fit_translation, translate
 
-__all__ = ["Estimate", "PredictedQuality", "predict_quality"]
+__all__ = ["Estimate", "PredictedQuality", "coverage", "predict_quality"]
 
 SHARES = (0.5, 0.8)
 """Of the anchors, that maps are fitted on for the learning curve."""
@@ -29,6 +30,7 @@ N_BOOTSTRAP = 400
 WIDENED = 1.3
 """By what intervals are widened, in logits, for what a bootstrap of anchors does not see."""
 REPEATS = 2
+COVERAGE_PENALTY = 0.1
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def predict_quality(
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; expected a number in (0, 1)")
     A, B = (_array.to_numpy(M).astype(np.float32) for M in (X, Y))
-    _check_widths(translation, A, B)
+    translation._check_widths(A.shape[1], B.shape[1])
     if len(A) == translation.n_anchors_ + len(translation.wrong_anchors_):
         A, B = (np.delete(M, translation.wrong_anchors_, axis=0) for M in (A, B))
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
@@ -159,13 +161,52 @@ def predict_quality(
     )  # fmt: skip
 
 
-def _check_widths(translation: Translation, A: np.ndarray, B: np.ndarray) -> None:
-    widths = (translation.n_features_in_, translation.n_features_out_)
-    if widths != (A.shape[1], B.shape[1]):
-        raise ValueError(
-            f"X_anchors and Y_anchors have {A.shape[1]} and {B.shape[1]} features; the translation "
-            f"was fitted on {widths[0]} and {widths[1]}"
-        )
+def coverage(X: Array, anchors: Array) -> np.ndarray:
+    r"""Return how far the anchors cover each item, (n_samples,), in [0, 1].
+
+    .. math:: c(x) = k(x)^T (K + \lambda I)^{-1} k(x)
+
+    with the polynomial kernel of degree 3 on rows less the anchors' mean, and λ = 0.1: one
+    less the share of an item that a Gaussian process leaves unknown that has seen the
+    anchors. Near 1 for an item among the anchors, near 0 for one that has nothing in
+    common with them, whose translation is a guess.
+
+    Parameters
+    ----------
+    X : array (n_samples, n_features)
+    anchors : array (n_anchors, n_features)
+        Of the same encoder.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Features that do not match, NaN, infinity, fewer than 2 anchors.
+
+    References
+    ----------
+    Rasmussen and Williams, *Gaussian processes for machine learning*, 2006, equation 2.26.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.quality import coverage
+    >>> rng = np.random.default_rng(0)
+    >>> anchors = rng.normal(size=(50, 20)) * (np.arange(20) < 5)  # five directions of twenty
+    >>> inside, outside = rng.normal(size=(2, 20)) * (np.arange(20) < 5), np.eye(20)[18:]
+    >>> covered = coverage(np.concatenate([inside, outside]), anchors)
+    >>> bool(covered[:2].min() > 0.7 > 0.2 > covered[2:].max())
+    True
+    """
+    fitted = fit_projection(
+        anchors, similarity=("polynomial", {"degree": 3}), center=True, whiten=COVERAGE_PENALTY
+    )
+    X = _validation.as_matrix(X, "X", finite=True)
+    _validation.check_same_features(X, "X", anchors, "anchors")
+    found = [
+        _array.to_numpy(project(X[rows, :], fitted))
+        for rows in _array.blocks(X.shape[0], 8 * fitted.n_outputs)
+    ]
+    return np.concatenate([np.einsum("ij,ij->i", R, R) for R in found])
 
 
 @dataclass(frozen=True)

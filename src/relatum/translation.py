@@ -216,6 +216,15 @@ class Translation(TransformerMixin, BaseEstimator):
             )
         return translate(X, getattr(self, which))
 
+    def _check_widths(self, n_features_x: int, n_features_y: int) -> None:
+        """Refuse anchors of other encoders than those that this was fitted on."""
+        check_is_fitted(self)
+        if (self.n_features_in_, self.n_features_out_) != (n_features_x, n_features_y):
+            raise ValueError(
+                f"X_anchors and Y_anchors have {n_features_x} and {n_features_y} features; the "
+                f"translation was fitted on {self.n_features_in_} and {self.n_features_out_}"
+            )
+
     def score(self, X: Array, y: Array) -> float:
         """Return the share of rows of ``X`` whose nearest row of ``y`` is their own, in [0, 1].
 
