@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from relatum.translation import Translation
-from relatum.translation_scores import translation_scores
+from relatum.translation_scores import retrieval_quality, translation_scores
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 6))
@@ -49,3 +49,30 @@ def test_bad_input_is_named():
         translation_scores(FITTED, X[30:], Y[30:], k=59)
     with pytest.raises(ValueError, match="X has 60 rows, Y has 59"):
         translation_scores(FITTED, X[30:], Y[31:])
+
+
+def test_quality_of_any_common_space_against_the_native_neighbours():
+    x, y = X[30:], Y[30:]
+    translated = FITTED.transform(x)
+    assert retrieval_quality(translated, y, 5) == translation_scores(FITTED, x, y, k=5).translated
+    turned = np.linalg.qr(RNG.normal(size=(6, 6)))[0]  # the same space in other coordinates
+    found = retrieval_quality(translated @ turned, y @ turned, 5, native=y)
+    assert found.overlap_k == pytest.approx(retrieval_quality(translated, y, 5).overlap_k)
+    other = retrieval_quality(translated, y, 5, native=RNG.normal(size=(60, 3)))
+    assert other.overlap_k < found.overlap_k
+    assert other.recall_1 == retrieval_quality(translated, y, 5).recall_1
+    with pytest.raises(ValueError, match="native has 5 rows, target has 60"):
+        retrieval_quality(translated, y, 5, native=y[:5])
+    with pytest.raises(ValueError, match="rows has 6 features, target has 3"):
+        retrieval_quality(translated, y[:, :3], 5)
+    with pytest.raises(ValueError, match="rows has 60 rows, target has 40; expected no more"):
+        retrieval_quality(translated, y[:40], 5)
+
+
+def test_items_that_are_only_in_the_index_are_rivals():
+    translated = FITTED.transform(X)
+    whole, part = retrieval_quality(translated, Y, 5), retrieval_quality(translated[:40], Y, 5)
+    S = cosines(translated, Y)
+    first = S.argmax(axis=1) == np.arange(90)
+    assert whole.recall_1 == pytest.approx(first.mean())
+    assert part.recall_1 == pytest.approx(first[:40].mean())

@@ -24,7 +24,7 @@ def grow(
     paths: tuple[str, str],
     anchors: str | None,
     output: str,
-    share: float | None,
+    wrong: float,
     seed: int,
     columns: Columns,
 ) -> tuple[dict[str, Any], Grown | Matched]:
@@ -48,7 +48,7 @@ def grow(
         np.setdiff1d(np.arange(len(side)), rows) for side, rows in zip(sides, known, strict=True)
     ]
     x, y = (side[rows] for side, rows in zip(sides, others, strict=True))
-    settings: dict[str, Any] = {"share": share, "random_state": seed}
+    settings: dict[str, Any] = {"wrong": wrong, "random_state": seed}
     found: Grown | Matched
     with _terminal.Progress("growing") as bar:
         settings["progress"] = lambda text: bar.step(f"growing, {text}")

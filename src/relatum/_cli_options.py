@@ -171,13 +171,9 @@ GrownPairs = Annotated[
     str,
     _option("--output", "-o", metavar="PAIRS", help="Pairs to write: .csv, .tsv or .npy."),
 ]
-GrownShare = Annotated[
-    float | None,
-    _option(
-        "--share",
-        help="Of the pairs found, how many are kept: the surest, in (0, 1]. Else as many as two "
-        "runs agree on.",
-    ),
+Wrong = Annotated[
+    float,
+    _option("--wrong", help="Share of wrong pairs that is allowed, as estimated; 1: all pairs."),
 ]
 Pairs = Annotated[
     Text,

@@ -14,6 +14,8 @@ KEPT = 0.6
 """Share of the pairs found that items are then projected onto, the surest."""
 LEAST_SHARED = 0.1
 """Share of items that two matches must both have paired, to compare them at all."""
+LEAST_NULL = 5
+"""Wrong pairs, made by taking counterparts away, that are needed to estimate anything."""
 LARGEST = 4000
 """Items of a side that are matched at once."""
 
@@ -33,12 +35,19 @@ def agreement(S: np.ndarray, T: np.ndarray, rows: np.ndarray, columns: np.ndarra
 
 
 def polished(
-    S: np.ndarray, x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, seed: int
+    S: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    wrong: float,
+    seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Project both sides onto the pairs found so far, some rounds; return pairs and margins.
 
     Pairs that take part in a projection look alike in it, right or wrong. So one half of
-    them is compared by a projection onto the other.
+    them is compared by a projection onto the other. Of the pairs those with the widest
+    margins are returned, as many as an estimated share of ``wrong`` ones allows.
     """
     rng = np.random.default_rng(seed)
     pairs, margins = _ranked(S)
@@ -57,7 +66,40 @@ def polished(
             S[block] = np.where(own, by[h][block], S[block])
         pairs, margins = _ranked(S)
     order = np.argsort(-margins)
-    return pairs[order], margins[order]
+    pairs, margins = pairs[order], margins[order]
+    n = _below(wrong, margins, _null_margins(S, pairs, rng))
+    return pairs[:n], margins[:n]
+
+
+def _null_margins(S: np.ndarray, pairs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return margins of pairs that must be wrong, of items whose counterpart was taken away.
+
+    Of the surest half of the pairs, some lose the row and others the column.
+    """
+    sure = pairs[: len(pairs) // 2]
+    part = rng.integers(6, size=len(sure))
+    lost_rows, lost_columns = sure[part == 0, 0], sure[part == 1, 1]
+    rows = np.setdiff1d(np.arange(len(S)), lost_rows)
+    columns = np.setdiff1d(np.arange(S.shape[1]), lost_columns)
+    left, margins = _ranked(S[np.ix_(rows, columns)])
+    alone = np.isin(rows[left[:, 0]], sure[part == 1, 0])
+    alone |= np.isin(columns[left[:, 1]], sure[part == 0, 1])
+    return margins[alone]
+
+
+def _below(wrong: float, margins: np.ndarray, null: np.ndarray) -> int:
+    """Return how many pairs, margins falling, hold an estimated share of ``wrong`` ones.
+
+    The share of wrong pairs is estimated as in Storey, *A direct approach to false
+    discovery rates*, JRSS B 2002: from how many margins lie below the median of the null.
+    """
+    if not len(margins) or len(null) < LEAST_NULL:
+        return len(margins)
+    n_wrong = min(len(margins), 2 * np.sum(margins <= np.median(null)))
+    beyond = len(null) - np.searchsorted(np.sort(null), margins)
+    share = n_wrong * beyond / len(null) / np.arange(1, len(margins) + 1)
+    allowed = np.flatnonzero(share <= wrong)
+    return 1 + int(allowed[-1]) if len(allowed) else 1
 
 
 def _compared(

@@ -416,7 +416,7 @@ def grow(
     target: options.TargetSpace,
     output: options.GrownPairs,
     anchors: options.SeedPairs = None,
-    share: options.GrownShare = None,
+    wrong: options.Wrong = 0.1,
     seed: options.Seed = 0,
     column: options.Column = None,
     id_column: options.IdColumn = None,
@@ -434,7 +434,7 @@ def grow(
     from relatum._cli_inputs import Columns
 
     result, grown = _cli_growing.grow(
-        (source, target), anchors, output, share, seed, Columns(column, id_column)
+        (source, target), anchors, output, wrong, seed, Columns(column, id_column)
     )
     text = str(grown) + (f"\nwritten to {output}" if grown.found else "")
     _terminal.report(result, text, as_json=as_json)

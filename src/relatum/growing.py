@@ -76,7 +76,7 @@ def grow_anchors(
     X_seeds: Array,
     Y_seeds: Array,
     *,
-    share: float | None = None,
+    wrong: float = 0.1,
     random_state: int = 0,
     progress: Callable[[str], object] = lambda text: None,
 ) -> Grown:
@@ -105,10 +105,9 @@ def grow_anchors(
         Items of the other; those that are in both need not be known.
     X_seeds, Y_seeds : array (n_seeds, n_features_x), array (n_seeds, n_features_y)
         Parallel anchors, at least 5.
-    share : float, optional
-        Of the mutual nearest neighbours, how many are returned: those with the widest
-        margins. By default the share of pairs that both runs agree on: near 1 where every
-        item has a counterpart, less where many have none.
+    wrong : float
+        Share of wrong pairs that may be among those returned, as estimated; 1 returns all
+        mutual nearest neighbours.
     random_state : int
     progress : callable
         Called with what is being done.
@@ -117,7 +116,7 @@ def grow_anchors(
     ------
     TypeError, ValueError
         Seeds that do not match, fewer than 5, features that do not match, NaN, infinity,
-        fewer than 50 items on a side, a share outside (0, 1].
+        fewer than 50 items on a side, a ``wrong`` outside (0, 1].
 
     References
     ----------
@@ -141,8 +140,8 @@ def grow_anchors(
     items = [_validation.as_matrix(M, n, min_rows=50, finite=True) for M, n in ((X, "X"), (Y, "Y"))]
     for M, seed, name in zip(items, seeds, "XY", strict=True):
         _validation.check_same_features(M, name, seed, f"{name}_seeds")
-    if share is not None and not 0 < share <= 1:
-        raise ValueError(f"share is {share}; expected a number in (0, 1]")
+    if not 0 < wrong <= 1:
+        raise ValueError(f"wrong is {wrong}; expected a number in (0, 1]")
     rng = np.random.default_rng(random_state)
     rows = [drawn(M.shape[0], rng) for M in items]
     x, y = (_array.to_numpy(M).astype(np.float32)[r] for M, r in zip(items, rows, strict=True))
@@ -160,10 +159,9 @@ def grow_anchors(
     same = agreement(S, T, x_part, y_part)
     if same < AGREEMENT or rounds[n_climbs - 1].seeds < SEEDS_FOUND:
         return Grown(np.zeros((0, 2), np.int64), np.zeros(0), False, same, rounds)
-    pairs, margins = polished(S, x, y, a, b, random_state)
-    kept = slice(0, max(1, int((same if share is None else share) * len(pairs))))
-    pairs = np.stack([rows[i][pairs[kept, i]] for i in (0, 1)], axis=1)
-    return Grown(pairs, margins[kept], True, same, rounds)
+    pairs, margins = polished(S, x, y, a, b, wrong, random_state)
+    pairs = np.stack([rows[i][pairs[:, i]] for i in (0, 1)], axis=1)
+    return Grown(pairs, margins, True, same, rounds)
 
 
 def _checked(run: Iterator[Climb], held: np.ndarray) -> tuple[np.ndarray, tuple[Round, ...]]:

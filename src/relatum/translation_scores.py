@@ -15,7 +15,7 @@ from relatum.neighbors import nearest
 from relatum.retrieval import hubness_penalty, search
 from relatum.translation import Translation
 
-__all__ = ["RetrievalQuality", "TranslationScores", "translation_scores"]
+__all__ = ["RetrievalQuality", "TranslationScores", "retrieval_quality", "translation_scores"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,60 @@ class TranslationScores:
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and numbers, ready for JSON."""
         return asdict(self)
+
+
+def retrieval_quality(
+    rows: Array,
+    target: Array,
+    k: int = 10,
+    *,
+    penalty: np.ndarray | None = None,
+    native: Array | None = None,
+) -> RetrievalQuality:
+    """Score rows in a common space by what they find there.
+
+    Parameters
+    ----------
+    rows : array (n_items, n_features)
+        Translated rows, or relative representations: each searches ``target``.
+    target : array (n_index, n_features)
+        Row i is the same item as row i of ``rows``; more rows may follow.
+    k : int
+        Less than ``n_index - 1``.
+    penalty : array (n_index,), optional
+        See :func:`relatum.hubness_penalty`.
+    native : array (n_index, any width), optional
+        Rows whose own neighbours ``overlap_k`` is held against: the target encoder's, where
+        ``target`` is a relative space. By default ``target``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Rows or features that do not match, NaN, infinity, a ``k`` that is too large.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.translation_scores import retrieval_quality
+    >>> X = np.random.default_rng(0).normal(size=(50, 8))
+    >>> retrieval_quality(X, X, 5).overlap_k
+    1.0
+    """
+    rows, target = (
+        _array.to_numpy(_validation.as_matrix(M, name, min_rows=least, finite=True))
+        for M, name, least in ((rows, "rows", 1), (target, "target", 3))
+    )
+    _validation.check_same_features(rows, "rows", target, "target")
+    if len(rows) > len(target):
+        raise ValueError(f"rows has {len(rows)} rows, target has {len(target)}; expected no more")
+    k = _validation.check_integer(
+        k, "k", maximum=len(target) - 2, maximum_is="one less than others"
+    )
+    own = target if native is None else _validation.as_matrix(native, "native", finite=True)
+    if own.shape[0] != len(target):
+        raise ValueError(f"native has {own.shape[0]} rows, target has {len(target)}")
+    found = nearest(own, own, k, exclude_self=True)[1][: len(rows)]
+    return _quality(rows, target, found, k, penalty)
 
 
 def translation_scores(
@@ -124,7 +178,7 @@ def _quality(
         float(itself[:, 0].mean()),
         float(itself[:, :k].any(axis=1).mean()),
         float(np.mean(overlaps(others, own)) / k),
-        float(row_values(cosines, rows - mean, target - mean).mean()),
+        float(row_values(cosines, rows - mean, target[: len(rows)] - mean).mean()),
     )
 
 

@@ -63,7 +63,7 @@ def match_unpaired(
     X: Array,
     Y: Array,
     *,
-    share: float | None = None,
+    wrong: float = 0.1,
     random_state: int = 0,
     progress: Callable[[str], object] = lambda text: None,
 ) -> Matched:
@@ -84,9 +84,9 @@ def match_unpaired(
     X : array (n_x, n_features_x)
         Items of one encoder. At most 4,000 are matched, drawn at random from more.
     Y : array (n_y, n_features_y)
-    share : float, optional
-        Of the mutual nearest neighbours, how many are returned: those with the widest
-        margins. By default the share of pairs that the restarts agree on.
+    wrong : float
+        Share of wrong pairs that may be among those returned, as estimated; 1 returns all
+        mutual nearest neighbours.
     random_state : int
     progress : callable
         Called with what is being done.
@@ -94,7 +94,7 @@ def match_unpaired(
     Raises
     ------
     TypeError, ValueError
-        NaN, infinity, fewer than 200 items on a side, a share outside (0, 1].
+        NaN, infinity, fewer than 200 items on a side, a ``wrong`` outside (0, 1].
 
     References
     ----------
@@ -118,8 +118,8 @@ def match_unpaired(
     items = [
         _validation.as_matrix(M, n, min_rows=200, finite=True) for M, n in ((X, "X"), (Y, "Y"))
     ]
-    if share is not None and not 0 < share <= 1:
-        raise ValueError(f"share is {share}; expected a number in (0, 1]")
+    if not 0 < wrong <= 1:
+        raise ValueError(f"wrong is {wrong}; expected a number in (0, 1]")
     rng = np.random.default_rng(random_state)
     rows = [drawn(M.shape[0], rng) for M in items]
     x, y = (_array.to_numpy(M).astype(np.float32)[r] for M, r in zip(items, rows, strict=True))
@@ -136,10 +136,9 @@ def match_unpaired(
         rested.append(S)
         if same < AGREEMENT:
             continue
-        pairs, margins = polished(S, x, y, x[:0], y[:0], random_state)
-        kept = slice(0, max(1, int((same if share is None else share) * len(pairs))))
-        pairs = np.stack([rows[i][pairs[kept, i]] for i in (0, 1)], axis=1)
-        return Matched(pairs, margins[kept], True, same, restart + 1, len(rested))
+        pairs, margins = polished(S, x, y, x[:0], y[:0], wrong, random_state)
+        pairs = np.stack([rows[i][pairs[:, i]] for i in (0, 1)], axis=1)
+        return Matched(pairs, margins, True, same, restart + 1, len(rested))
     none = np.zeros((0, 2), np.int64), np.zeros(0)
     return Matched(*none, False, best, RESTARTS, len(rested))
 

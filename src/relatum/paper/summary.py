@@ -21,7 +21,9 @@ from relatum.paper.experiment import (
     matches,
 )
 
-Verdict = Literal["agrees", "differs", "not run"]
+Verdict = Literal["agrees", "differs", "goals met", "goals missed", "not run"]
+OF_STUDIES: dict[Verdict, Verdict] = {"agrees": "goals met", "differs": "goals missed"}
+"""What is said where there is no paper to agree with, but goals."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,10 @@ def evaluate(experiment: Experiment, results_dir: Path, preset: Preset) -> Findi
     lines = source.current(results.read(path), preset)
     rows = results.rows_of(lines)
     outcomes = [run_check(check, rows) for check in experiment.checks]
-    return Findings(lines, rows, outcomes, verdict(outcomes, rows), seconds_of(lines))
+    said = verdict(outcomes, rows)
+    if experiment.is_study:
+        said = OF_STUDIES.get(said, said)
+    return Findings(lines, rows, outcomes, said, seconds_of(lines))
 
 
 def bounds(check: Check) -> list[str]:

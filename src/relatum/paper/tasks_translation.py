@@ -1,0 +1,216 @@
+"""Items found again in another encoder's space: by every method, and from every kind of anchors."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from relatum import RelatumWarning, _validation
+from relatum.anchors import METHODS as SELECTIONS
+from relatum.anchors import select_anchors
+from relatum.growing import grow_anchors
+from relatum.paper.data_items import ITEMS, item_spaces
+from relatum.paper.experiment import Row
+from relatum.paper.runner import Run
+from relatum.projection import relative_projection
+from relatum.quality import predict_quality
+from relatum.retrieval import hubness_penalty
+from relatum.translation import METHODS, Translation
+from relatum.translation_scores import RetrievalQuality, retrieval_quality
+
+SPACES: dict[str, dict[str, Any]] = {
+    "relative space": {},
+    "relative space, centred": {"center": True},
+    "relative space, whitened": {"center": True, "whiten": 1.0},
+    "relative space, kernel": {
+        "similarity": ("polynomial", {"degree": 3}), "center": True, "whiten": 0.1,
+    },
+}  # fmt: skip
+"""Settings of :func:`relatum.relative_projection`, both sides onto their own anchors."""
+AUTO = "auto"
+CHOICES = {
+    "dataset": ITEMS,
+    "methods": {AUTO: None, **METHODS, **SPACES},
+    "anchor_method": SELECTIONS,
+}
+K = 10
+
+
+def translate_items(
+    run: Run,
+    *,
+    dataset: str,
+    encoders: list[str],
+    same_coordinates: list[str],
+    methods: list[str],
+    n_anchors: int,
+    anchor_method: str,
+    n_test: int,
+    predict: bool,
+    seed: int,
+) -> list[Row]:
+    """Find held-out items among themselves, from each encoder in each other one's space.
+
+    Parameters
+    ----------
+    same_coordinates : list of str
+        Encoders that share coordinates: rows of pairs of these are marked ``shared``.
+    methods : list of str
+        Translations and relative spaces; ``auto`` chooses a translation.
+    n_test : int
+        Items that are held out, drawn first; anchors are drawn from the others.
+    predict : bool
+        For ``auto``, also what its anchors alone say of its quality.
+
+    Returns
+    -------
+    list of Row
+        ``recall_1``, ``recall_10``, ``overlap_10``; the same with the inverted softmax
+        (``_softmax``), R@1 with CSLS (``_csls``), ``fit_seconds``; for ``auto`` the
+        ``chosen`` method, and predicted value and interval of each quality.
+    """
+    spaces = item_spaces(run, dataset, encoders)
+    pool, test = _split(len(next(iter(spaces.values()))), n_test, seed)
+    rows: list[Row] = []
+    pairs = list(itertools.permutations(encoders, 2))
+    for i, (source, target) in enumerate(pairs):
+        X, Y = spaces[source], spaces[target]
+        chosen = pool[_select(X[pool], n_anchors, anchor_method, seed)]
+        about = {"source": source, "target": target,
+                 "shared": {source, target} <= set(same_coordinates)}  # fmt: skip
+        for method in methods:
+            found = _measured(method, X[chosen], Y[chosen], X[test], Y[test], predict)
+            rows.append(about | {"method": method} | found)
+        run.advance(i + 1, len(pairs))
+    return rows
+
+
+def grow_items(
+    run: Run,
+    *,
+    dataset: str,
+    encoders: list[str],
+    same_coordinates: list[str],
+    n_seeds: int,
+    n_items: int,
+    matched: float,
+    seed: int,
+) -> list[Row]:
+    """Grow anchors from a few seeds and the items of both sides, not known to be the same.
+
+    ``matched`` is the share of each side's ``n_items`` that have a counterpart. Rows:
+    ``found`` (1 or 0), ``n_pairs``, ``right`` (share of the pairs), and R@1, R@10 and overlap of
+    the items that have a counterpart, in the kernel space of seeds and pairs (of the
+    seeds alone where nothing was found), corrected; ``growing_seconds``.
+    """
+    spaces = item_spaces(run, dataset, encoders)
+    both = int(matched * n_items)
+    order = np.random.default_rng([seed, zlib.crc32(b"grow")]).permutation(
+        len(next(iter(spaces.values())))
+    )
+    _validation.check_integer(
+        n_items, "n_items", maximum=(len(order) - n_seeds + both) // 2, maximum_is="items there are"
+    )
+    seeds, shared = order[:n_seeds], order[n_seeds : n_seeds + both]
+    rest = order[n_seeds + both :]
+    sides = [np.concatenate([shared, rest[i::2][: n_items - both]]) for i in (0, 1)]
+    rows: list[Row] = []
+    pairs = list(itertools.permutations(encoders, 2))
+    for i, (source, target) in enumerate(pairs):
+        X, Y = spaces[source], spaces[target]
+        x, y = X[sides[0]], Y[sides[1]]
+        started = time.perf_counter()
+        grown = grow_anchors(x, y, X[seeds], Y[seeds], random_state=seed)
+        seconds = time.perf_counter() - started
+        a = np.concatenate([X[seeds], x[grown.pairs[:, 0]]])
+        b = np.concatenate([Y[seeds], y[grown.pairs[:, 1]]])
+        settings = SPACES["relative space, kernel"]
+        R, T = (np.asarray(relative_projection(s, m, **settings)) for s, m in ((x, a), (y, b)))
+        penalty = hubness_penalty(T, R)
+        right = (grown.pairs[:, 0] == grown.pairs[:, 1]) & (grown.pairs[:, 0] < both)
+        rows.append(
+            {
+                "source": source, "target": target,
+                "shared": {source, target} <= set(same_coordinates),
+                "found": int(grown.found), "n_pairs": len(grown.pairs),
+                "right": _rounded(np.mean(right)) if len(right) else None,
+                "agreement": _rounded(grown.agreement), "growing_seconds": round(seconds, 1),
+                **_fields(retrieval_quality(R[:both], T, K, penalty=penalty, native=y), ""),
+            }
+        )  # fmt: skip
+        run.advance(i + 1, len(pairs))
+    return rows
+
+
+def _split(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to draw anchors from, and rows held out."""
+    order = np.random.default_rng([seed, zlib.crc32(b"items")]).permutation(n)
+    _validation.check_integer(n_test, "n_test", maximum=n - 3, maximum_is="items there are, less 3")
+    return order[n_test:], order[:n_test]
+
+
+def _select(X: np.ndarray, n: int, method: str, seed: int) -> np.ndarray:
+    if method == "uniform":
+        return np.arange(n)  # the rows are in random order
+    return np.asarray(select_anchors(X, n, method=method, random_state=seed))
+
+
+def _measured(
+    method: str, A: np.ndarray, B: np.ndarray, X: np.ndarray, Y: np.ndarray, predict: bool
+) -> Row:
+    row: Row = {}
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RelatumWarning)  # of what is left as it is
+        if method in SPACES:
+            settings = SPACES[method]
+            P, T = (np.asarray(relative_projection(M, a, **settings)) for M, a in ((X, A), (Y, B)))
+        else:
+            fitted = Translation(method, robust=method == AUTO).fit(A, B)
+            row["fit_seconds"] = round(time.perf_counter() - started, 3)
+            P, T = np.asarray(fitted.transform(X)), Y
+            if method == AUTO:
+                row["chosen"] = fitted.method_
+            if method == AUTO and predict:
+                row |= dict(_predicted(fitted, A, B, Y))
+    plain = retrieval_quality(P, T, K, native=Y)
+    soft = retrieval_quality(P, T, K, native=Y, penalty=hubness_penalty(T, P))
+    csls = retrieval_quality(P, T, K, native=Y, penalty=hubness_penalty(T, P, correction="csls"))
+    row |= _fields(plain, "") | _fields(soft, "_softmax")
+    row["recall_1_csls"] = _rounded(csls.recall_1)
+    for name in ("recall_1", "recall_10", "overlap_10"):
+        if f"{name}_low" in row:
+            row[f"{name}_inside"] = int(row[f"{name}_low"] <= row[name] <= row[f"{name}_high"])
+    return row
+
+
+def _fields(quality: RetrievalQuality, suffix: str) -> Row:
+    return {
+        f"recall_1{suffix}": _rounded(quality.recall_1),
+        f"recall_10{suffix}": _rounded(quality.recall_k),
+        f"overlap_10{suffix}": _rounded(quality.overlap_k),
+    }
+
+
+def _predicted(
+    fitted: Translation, A: np.ndarray, B: np.ndarray, index: np.ndarray
+) -> Iterator[tuple[str, float]]:
+    if len(A) < 20:
+        return
+    found = predict_quality(fitted, A, B, index, k=K)
+    for name, estimate in (("recall_1", found.recall_1), ("recall_10", found.recall_k),
+                           ("overlap_10", found.overlap_k)):  # fmt: skip
+        if estimate is not None:
+            yield f"{name}_predicted", _rounded(estimate.value)
+            yield f"{name}_low", _rounded(estimate.low)
+            yield f"{name}_high", _rounded(estimate.high)
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 4)
