@@ -23,7 +23,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-GROUPS = ("projection", "distances", "comparing", "startup", "rivals")
+GROUPS = ("projection", "translating", "distances", "comparing", "startup", "rivals")
 
 
 def main() -> None:

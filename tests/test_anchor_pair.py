@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from relatum._anchor_pair import AnchorPair
 from relatum._held_out import ENOUGH, Folds
-from relatum._linear_maps import factors
+from relatum._linear_maps import factors, unit_ridge
 from relatum._translation_map import fit_pair
 from relatum._translation_methods import METHODS
 
@@ -74,3 +74,13 @@ def test_folds_hold_out_enough_and_never_what_they_fit(n, held):
     expected = fit_pair(AnchorPair(X[others], Y[others]), "affine")
     found = folds.mapped("affine").rows(1.0)[part]
     np.testing.assert_allclose(found, X[rows] @ expected.matrix + expected.bias, atol=1e-4)
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_unit_ridge_is_scikit_learns(n):
+    from sklearn.linear_model import Ridge
+
+    A, B = sides(n)
+    a, b = (M / np.linalg.norm(M, axis=1, keepdims=True) for M in (A, B))
+    theirs = Ridge(alpha=0.7, fit_intercept=False).fit(a, b).coef_.T
+    np.testing.assert_allclose(unit_ridge(A, B, 0.7), theirs, atol=1e-9)

@@ -116,3 +116,13 @@ def test_bad_input_is_named():
         hubness_penalty(INDEX, QUERIES, temperature=0)
     with pytest.raises(ValueError, match="queries contains NaN"):
         search(np.full((2, 6), np.nan), INDEX, 1)
+
+
+def test_the_default_temperature_follows_the_spread_of_the_cosines():
+    rng = np.random.default_rng(0)
+    for spread in (0.1, 1.0):
+        index, background = (1 + spread * rng.normal(size=(60, 8)) for _ in range(2))
+        unit = [M / np.linalg.norm(M, axis=1, keepdims=True) for M in (index, background)]
+        temperature = 0.3 * np.std(unit[0] @ unit[1].T)
+        expected = hubness_penalty(index, background, temperature=temperature)
+        np.testing.assert_allclose(hubness_penalty(index, background), expected)

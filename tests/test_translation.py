@@ -140,6 +140,17 @@ def test_the_penalty_is_that_of_ridge_cv():
     assert ridge_penalty(F, B) == pytest.approx(theirs)
 
 
+def test_the_penalty_of_many_columns_is_about_that_of_all():
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(80, 40))
+    B = A @ rng.normal(size=(40, 600)) + 8 * rng.normal(size=(80, 600))
+    A, B = A - A.mean(axis=0), B - B.mean(axis=0)
+    F = factors(A)
+    errors = [np.sum(ridge_left_out(F, B, p * F.mean_square) ** 2) for p in PENALTIES]
+    found = np.argmin(np.abs(PENALTIES - ridge_penalty(F, B) / F.mean_square))
+    assert abs(found - np.argmin(errors)) <= 1
+
+
 def test_canonical_correlation_finds_what_scikit_learn_finds():
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(400, 3))

@@ -26,6 +26,7 @@ class AnchorPair:
         self.mean_a, self.mean_b = X.mean(axis=0), Y.mean(axis=0)
         self.A, self.B = X - self.mean_a, Y - self.mean_b
         self.whole = whole
+        self._without: dict[bytes, AnchorPair] = {}
 
     def __len__(self) -> int:
         return len(self.A)
@@ -35,11 +36,19 @@ class AnchorPair:
         X, Y = (M[rows] + mean for M, mean in ((self.A, self.mean_a), (self.B, self.mean_b)))
         return AnchorPair(X.astype(np.float32), Y.astype(np.float32), self)
 
-    def swapped(self) -> AnchorPair:
+    def without(self, rows: np.ndarray) -> AnchorPair:
+        """Return all but some of the anchors, in single precision; the same one each time."""
+        key = rows.tobytes()
+        if key not in self._without:
+            self._without[key] = self.part(np.setdiff1d(np.arange(len(self)), rows))
+        return self._without[key]
+
+    def swapped(self, whole: AnchorPair | None = None) -> AnchorPair:
         """Return the same anchors the other way; what is decomposed already serves it too."""
         other = AnchorPair.__new__(AnchorPair)
         other.A, other.B, other.mean_a, other.mean_b = self.B, self.A, self.mean_b, self.mean_a
-        other.whole = None if self.whole is None else self.whole.swapped()
+        other.whole = whole
+        other._without = {rows: part.swapped(other) for rows, part in self._without.items()}
         twins = {"factors_a": "factors_b", "units_a": "units_b"}
         for name, twin in (twins | {b: a for a, b in twins.items()}).items():
             if name in self.__dict__:
@@ -78,7 +87,8 @@ class AnchorPair:
         """Ridge penalty over the mean squared singular value, by leave-one-out."""
         if self.whole is not None:
             return self.whole.penalty_share
-        return linear.ridge_penalty(self.factors_a, self.B) / self.factors_a.mean_square
+        F = linear.factors(self.A.astype(np.float32))
+        return linear.ridge_penalty(F, self.B) / F.mean_square
 
     @property
     def penalty(self) -> float:

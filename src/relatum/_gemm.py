@@ -122,10 +122,12 @@ def _run_numpy(
     rows_of = list(_array.blocks(len(X), X.dtype.itemsize * max(X.shape[1], out.shape[1])))
     n_threads = min(_array.n_threads(), len(rows_of))
 
+    as_it_is = mean is None and not unit
+
     def work(start: int) -> None:
-        scratch = np.empty((rows_of[0].stop, X.shape[1]), X.dtype)
+        scratch = np.empty((0 if as_it_is else rows_of[0].stop, X.shape[1]), X.dtype)
         for rows in rows_of[start::n_threads]:
-            part = scratch[: rows.stop - rows.start]
+            part = X[rows] if as_it_is else scratch[: rows.stop - rows.start]
             with np.errstate(all="ignore"):  # of each thread alone
                 _prepare(X[rows], mean, unit, part, norms[rows])
                 np.matmul(part, basis, out=out[rows])
@@ -143,14 +145,15 @@ def _run_numpy(
 def _prepare(
     x: np.ndarray, mean: np.ndarray | None, unit: bool, part: np.ndarray, norms: np.ndarray
 ) -> None:
-    """Write ``normalise(x - mean)`` to ``part``, few enough rows at a time for the cache."""
+    """Write ``normalise(x - mean)`` to ``part``, few enough rows at a time for the cache.
+
+    Without a mean and not to unit norm, ``part`` is ``x`` and stays.
+    """
     for rows in _array.blocks(len(x), 1, 128):
         moved = x[rows] if mean is None else np.subtract(x[rows], mean, out=part[rows])
         norm = np.sqrt(np.vecdot(moved, moved), out=norms[rows])[:, None]
         if unit:
             np.multiply(moved, 1 / norm, out=part[rows])
-        elif mean is None:
-            part[rows] = moved
 
 
 @functools.cache

@@ -46,8 +46,7 @@ class Folds:
         chosen = chosen[: 1 + int(np.searchsorted(sizes, ENOUGH))]
         self.pair, self.rows = pair, np.concatenate(chosen)
         self.parts = np.split(np.arange(len(self.rows)), sizes[: len(chosen) - 1])
-        everything = np.arange(len(pair))
-        self._fitted_on = [pair.part(np.setdiff1d(everything, part)) for part in chosen]
+        self._fitted_on = [pair.without(part) for part in chosen]
 
     @cached_property
     def A(self) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 
 from relatum import _array
 from relatum._array import Array
+from relatum._linear_maps import solved
 from relatum.similarity import polynomial
 
 DEGREE = 3
@@ -32,4 +33,4 @@ class KernelPart:
 def kernel_ridge(A: np.ndarray, rest: np.ndarray) -> KernelPart:
     """Fit ``rest`` (n_anchors, n_features_y) on ``A``: ``(K + PENALTY I)^-1 rest``."""
     K = polynomial(A, A, degree=DEGREE)
-    return KernelPart(A, np.linalg.solve(K + PENALTY * np.eye(len(K), dtype=K.dtype), rest))
+    return KernelPart(A, solved(K, PENALTY, rest))

@@ -6,12 +6,20 @@ anchors, their means subtracted; a map is a matrix (n_features_x, n_features_y).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from relatum._gemm import unit_rows
 
 PENALTIES = np.logspace(-4, 2, 25)
 """Penalties that are tried, over the mean of the squared singular values."""
+SKETCH = 256
+"""Columns that leave-one-out errors are summed over, random combinations of more."""
+STRIDE = 3
+"""Every third of them first, then those around the best."""
 
 CONDITION = 1e-2
 """Directions of anchors below this share of the largest are noise to a plain inverse."""
@@ -102,8 +110,26 @@ def ridge_penalty(F: Factors, B: np.ndarray) -> float:
     method for prediction*, Technometrics 1974.
     """
     penalties = PENALTIES * F.mean_square
-    F, B = F.single(), B.astype(np.float32)  # enough to compare errors
-    return float(penalties[int(np.argmin([_left_out_error(F, B, p) for p in penalties]))])
+    F, B = F.single(), _sketched(B.astype(np.float32))  # enough to compare errors
+    errors: dict[int, float] = {}
+
+    def best_of(places: Iterable[int]) -> int:
+        for i in places:
+            if i not in errors:
+                errors[i] = _left_out_error(F, B, penalties[i])
+        return min(errors, key=errors.__getitem__)
+
+    coarse = best_of(range(0, len(penalties), STRIDE))  # the error is smooth in the penalty
+    return float(penalties[best_of(range(max(0, coarse - STRIDE + 1),
+                                         min(len(penalties), coarse + STRIDE)))])  # fmt: skip
+
+
+def _sketched(B: np.ndarray) -> np.ndarray:
+    """Return random combinations of many columns: row norms stay, but for some per cent."""
+    if B.shape[1] <= SKETCH:
+        return B
+    G = np.random.default_rng(0).standard_normal((B.shape[1], SKETCH), dtype=np.float32)
+    return np.asarray(B @ (G / np.float32(np.sqrt(SKETCH))))
 
 
 def _left_out_error(F: Factors, B: np.ndarray, penalty: float) -> float:
@@ -117,6 +143,21 @@ def ridge_left_out(F: Factors, B: np.ndarray, penalty: float) -> np.ndarray:
     leverage = (F.U**2) @ kept + 1 / len(B)
     fitted = F.U @ (kept[:, None] * (F.U.T @ B))
     return np.asarray((B - fitted) / np.maximum(1 - leverage, 1e-6)[:, None])
+
+
+def unit_ridge(A: np.ndarray, B: np.ndarray, penalty: float) -> np.ndarray:
+    """Return ridge regression of rows at unit norm on rows at unit norm: one Cholesky."""
+    a, b = unit_rows(A), unit_rows(B)
+    if len(a) < a.shape[1]:
+        return np.asarray(a.T @ solved(a @ a.T, penalty, b))
+    return solved(a.T @ a, penalty, a.T @ b)
+
+
+def solved(K: np.ndarray, penalty: float, right: np.ndarray) -> np.ndarray:
+    """Return ``(K + penalty I)^-1 right`` of a positive semidefinite K, which is used up."""
+    K[np.diag_indices_from(K)] += penalty
+    factor = cho_factor(K, overwrite_a=True, check_finite=False)
+    return np.ascontiguousarray(cho_solve(factor, right, check_finite=False))
 
 
 def predicted_directions(F: Factors, B: np.ndarray, penalty: float) -> np.ndarray:

@@ -8,17 +8,17 @@ from scipy.stats import norm
 from relatum._anchor_pair import AnchorPair
 from relatum._gemm import unit_rows
 from relatum._held_out import folds
-from relatum._translation_map import fit_pair, translate
+from relatum._linear_maps import unit_ridge
 
 LEAST = 40
 """With fewer anchors a map tells too little."""
 ROUNDS = 4
 EVIDENCE = 3.0
 """By how much, in log-likelihood, two kinds of anchors must explain more than one kind."""
-METHOD = "whitened"
+PENALTY = 1.0
 
 
-def wrong_pairs(A: np.ndarray, B: np.ndarray, seed: int = 0) -> np.ndarray:
+def wrong_pairs(pair: AnchorPair, seed: int = 0) -> np.ndarray:
     """Return the rows that look like other items on the two sides, in rising order.
 
     A map that was fitted without an anchor says how near it should be to its
@@ -29,13 +29,11 @@ def wrong_pairs(A: np.ndarray, B: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Nothing is returned where the two kinds do not come apart.
     """
-    n = len(A)
-    A, B = A.astype(np.float32), B.astype(np.float32)
     wrong = np.zeros(0, dtype=np.int64)
-    if n < LEAST:
+    if len(pair) < LEAST:
         return wrong
     for _ in range(ROUNDS):
-        z = _scores(A, B, wrong, seed)
+        z = _scores(pair, wrong, seed)
         found = _of_the_null(z)
         if np.array_equal(found, wrong):
             break
@@ -43,15 +41,17 @@ def wrong_pairs(A: np.ndarray, B: np.ndarray, seed: int = 0) -> np.ndarray:
     return wrong if len(wrong) and _apart(z, wrong) else np.zeros(0, dtype=np.int64)
 
 
-def _scores(A: np.ndarray, B: np.ndarray, wrong: np.ndarray, seed: int) -> np.ndarray:
+def _scores(pair: AnchorPair, wrong: np.ndarray, seed: int) -> np.ndarray:
     """Return each anchor's z-score by maps that saw neither it nor the wrong ones."""
-    z = np.empty(len(A))
-    right = np.setdiff1d(np.arange(len(A)), wrong)
-    for part in folds(len(A), seed):
-        kept = np.setdiff1d(right, part)
-        known = AnchorPair(A[kept], B[kept])
-        mapped = translate(A[part], fit_pair(known, METHOD)) - known.mean_b
-        S = unit_rows(mapped) @ unit_rows(B[part] - known.mean_b).T
+    z = np.empty(len(pair))
+    A, B = (
+        (M + mean).astype(np.float32) for M, mean in ((pair.A, pair.mean_a), (pair.B, pair.mean_b))
+    )
+    for part in folds(len(pair), seed):
+        kept = np.setdiff1d(np.arange(len(pair)), np.union1d(part, wrong))
+        mean_a, mean_b = A[kept].mean(axis=0), B[kept].mean(axis=0)
+        matrix = unit_ridge(A[kept] - mean_a, B[kept] - mean_b, PENALTY)
+        S = unit_rows((A[part] - mean_a) @ matrix) @ unit_rows(B[part] - mean_b).T
         off = ~np.eye(len(part), dtype=bool)
         # what is near everything on either side says nothing
         for axis in (0, 1):

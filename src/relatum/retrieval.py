@@ -23,15 +23,27 @@ from relatum.neighbors import nearest_unchecked
 __all__ = ["CORRECTIONS", "hubness_penalty", "search"]
 
 
-def _csls(index: np.ndarray, background: np.ndarray, k: int, temperature: float) -> np.ndarray:
+SPREADS = 0.3
+"""Temperature of the softmax, in standard deviations of the cosines."""
+SAMPLE = 1000
+"""Rows of each side that those are taken from."""
+
+
+def _csls(
+    index: np.ndarray, background: np.ndarray, k: int, temperature: float | None
+) -> np.ndarray:
     """Half the mean cosine to the nearest k rows of the background."""
     values, _ = nearest_unchecked(index, background, min(k, len(background)), "cosine")
     return np.asarray(values.mean(axis=1) / 2)
 
 
-def _softmax(index: np.ndarray, background: np.ndarray, k: int, temperature: float) -> np.ndarray:
+def _softmax(
+    index: np.ndarray, background: np.ndarray, k: int, temperature: float | None
+) -> np.ndarray:
     """``T log mean_q exp(cos(q, t) / T)``, in blocks."""
     Q = unit_rows(background)
+    if temperature is None:
+        temperature = _temperature(unit_rows(_spaced(index)), _spaced(Q))
     out = np.empty(len(index), dtype=index.dtype)
     for rows in _array.blocks(len(index), index.dtype.itemsize * len(Q), _array.BLOCK_BYTES):
         S = unit_rows(index[rows]) @ Q.T
@@ -39,7 +51,16 @@ def _softmax(index: np.ndarray, background: np.ndarray, k: int, temperature: flo
     return out
 
 
-CORRECTIONS: dict[str, Callable[[np.ndarray, np.ndarray, int, float], np.ndarray]] = {
+def _temperature(T: np.ndarray, Q: np.ndarray) -> float:
+    return max(SPREADS * float(np.std(T @ Q.T)), float(np.finfo(np.float32).eps))
+
+
+def _spaced(X: np.ndarray) -> np.ndarray:
+    """Return rows at even distances, at most :data:`SAMPLE`."""
+    return np.asarray(X[np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int)])
+
+
+CORRECTIONS: dict[str, Callable[[np.ndarray, np.ndarray, int, float | None], np.ndarray]] = {
     "csls": _csls,
     "softmax": _softmax,
 }
@@ -51,7 +72,7 @@ def hubness_penalty(
     *,
     correction: str = "softmax",
     k: int = 10,
-    temperature: float = 0.03,
+    temperature: float | None = None,
 ) -> np.ndarray:
     """Return what to take off the cosine of each row of ``index``, for :func:`search`.
 
@@ -70,8 +91,10 @@ def hubness_penalty(
     correction : "softmax" or "csls"
     k : int
         Of ``csls``; 10 in its paper.
-    temperature : float
-        T of ``softmax``, > 0. Small ones compare with the background's nearest rows alone.
+    temperature : float, optional
+        T of ``softmax``, > 0; by default 0.3 standard deviations of the cosines between
+        both sides. Small ones compare with the background's nearest rows alone; with large
+        ones the ranking of neighbours changes less, and hubs stay.
 
     Returns
     -------
@@ -100,7 +123,7 @@ def hubness_penalty(
     """
     _validation.check_choice(correction, "correction", CORRECTIONS)
     k = _validation.check_integer(k, "k")
-    if _validation.check_nonnegative(temperature, "temperature") == 0:
+    if temperature is not None and _validation.check_nonnegative(temperature, "temperature") == 0:
         raise ValueError("temperature is 0; expected a number > 0")
     index, background = _same_features(index, "index", background, "background")
     return CORRECTIONS[correction](index, background, k, temperature)

@@ -25,6 +25,8 @@ from relatum.anchors import parallel_test
 __all__ = ["METHODS", "Translation", "TranslationMap", "fit_translation", "translate"]
 
 NONE = np.zeros(0, dtype=np.int64)
+N_PERMUTATIONS = 50
+"""Of the test for anchors that are not parallel."""
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
 
@@ -120,29 +122,29 @@ class Translation(TransformerMixin, BaseEstimator):
         for M, name in ((A, "X"), (B, "y")):
             _validation.check_distinct(M, name)
         if len(A) >= 5:
-            parallel_test(A, B)
-        A, B, labels = self._without_wrong(A, B, labels)
+            parallel_test(A, B, n_permutations=N_PERMUTATIONS)
+        pair, labels = self._without_wrong(AnchorPair(A, B), labels)
         self.n_features_in_, self.n_features_out_ = A.shape[1], B.shape[1]
-        self.n_anchors_ = len(A)
-        pair = AnchorPair(A, B)
+        self.n_anchors_ = len(pair)
         self.method_, self.scores_, self.scale_ = self._choose(pair, labels)
         self.forward_ = self._fit(pair, self.scale_)
         pair = pair.swapped()
         self.backward_ = self._fit(pair, self._scale(Folds(pair, self.random_state)))
         return self
 
-    def _without_wrong(self, A: np.ndarray, B: np.ndarray, labels: Any) -> tuple[Any, Any, Any]:
+    def _without_wrong(self, pair: AnchorPair, labels: Any) -> tuple[AnchorPair, Any]:
         """Leave wrong pairs out, and say which."""
-        self.wrong_anchors_ = wrong_pairs(A, B, self.random_state) if self.robust else NONE
+        self.wrong_anchors_ = wrong_pairs(pair, self.random_state) if self.robust else NONE
         if not len(self.wrong_anchors_):
-            return A, B, labels
+            return pair, labels
         _validation.warn(
-            f"{len(self.wrong_anchors_)} of {len(A)} anchors do not look like the same item in X "
-            f"and y, and are left out ({_validation.describe_rows(self.wrong_anchors_)}); "
+            f"{len(self.wrong_anchors_)} of {len(pair)} anchors do not look like the same item in "
+            f"X and y, and are left out ({_validation.describe_rows(self.wrong_anchors_)}); "
             "robust=False keeps them"
         )
-        right = np.setdiff1d(np.arange(len(A)), self.wrong_anchors_)
-        return A[right], B[right], None if labels is None else np.asarray(labels)[right]
+        right = np.setdiff1d(np.arange(len(pair)), self.wrong_anchors_)
+        X, Y = pair.A[right] + pair.mean_a, pair.B[right] + pair.mean_b
+        return AnchorPair(X, Y), None if labels is None else np.asarray(labels)[right]
 
     def _choose(self, pair: AnchorPair, labels: Any) -> tuple[str, dict[str, float], float]:
         """Return the method, every method's score on held-out anchors, and the scale."""
