@@ -91,3 +91,29 @@ def test_more_items_than_there_are_are_refused(run):
     with pytest.raises(ValueError, match="n_items is 600"):
         task.grow_items(run, dataset="headlines", encoders=ENCODERS, same_coordinates=[],
                         n_seeds=20, n_items=600, matched=0.5, seed=0)  # fmt: skip
+
+
+def test_heads_run_on_other_encoders(monkeypatch, make_run):
+    from relatum.paper.data_text import Texts, TextSet
+
+    rng = np.random.default_rng(0)
+    n, labels = 600, np.arange(600) % 4
+    Z = 2 * rng.normal(size=(4, D))[labels] + rng.normal(size=(n, D))
+    turns = {name: np.linalg.qr(rng.normal(size=(D, D)))[0] for name in ENCODERS}
+    texts = [str(i) for i in range(n)]
+    part = {"train": slice(0, 400), "test": slice(400, None)}
+    train, test = (Texts(texts[part[p]], labels[part[p]], list("abcd")) for p in ("train", "test"))
+    monkeypatch.setattr(task, "load_texts", lambda run, dataset: TextSet(train, train, test))
+    monkeypatch.setattr(task, "encode", lambda run, name, t: Z[[int(i) for i in t]] @ turns[name])
+    rows = task.translate_heads(
+        make_run("study-1"), dataset="any", encoders=ENCODERS, same_coordinates=["one", "two"],
+        methods=["relative space, whitened", "mean_shift", "procrustes"], n_anchors=60,
+        n_train=300, n_test=0, seed=0,
+    )  # fmt: skip
+    assert len(rows) == 6 * 3
+    kept = {m: np.mean([r["retention"] for r in rows if r["method"] == m]) for m in
+            ("relative space, whitened", "mean_shift", "procrustes")}  # fmt: skip
+    assert kept["procrustes"] > 0.95
+    assert kept["relative space, whitened"] > 0.9
+    assert kept["mean_shift"] < 0.6
+    assert all(r["retention"] == pytest.approx(r["accuracy"] / r["native"], abs=2e-4) for r in rows)

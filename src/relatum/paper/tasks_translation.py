@@ -16,6 +16,8 @@ from relatum.anchors import METHODS as SELECTIONS
 from relatum.anchors import select_anchors
 from relatum.growing import grow_anchors
 from relatum.paper.data_items import ITEMS, item_spaces
+from relatum.paper.data_text import DATASETS, load_texts, subsample
+from relatum.paper.encoders_text import encode
 from relatum.paper.experiment import Row
 from relatum.paper.runner import Run
 from relatum.projection import relative_projection
@@ -35,7 +37,7 @@ SPACES: dict[str, dict[str, Any]] = {
 """Settings of :func:`relatum.relative_projection`, both sides onto their own anchors."""
 AUTO = "auto"
 CHOICES = {
-    "dataset": ITEMS,
+    "dataset": {**ITEMS, **DATASETS},
     "methods": {AUTO: None, **METHODS, **SPACES},
     "anchor_method": SELECTIONS,
 }
@@ -91,6 +93,83 @@ def translate_items(
     return rows
 
 
+def translate_heads(
+    run: Run,
+    *,
+    dataset: str,
+    encoders: list[str],
+    same_coordinates: list[str],
+    methods: list[str],
+    n_anchors: int,
+    n_train: int,
+    n_test: int,
+    seed: int,
+) -> list[Row]:
+    """Run a head of the target's encoder on rows of every other one, translated or relative.
+
+    The head is logistic regression, trained on the target's rows as it sees them: its own,
+    or in the relative space. Anchors are training texts outside of those that heads are
+    trained on. Rows: ``accuracy``, ``native`` (the head on its own encoder, absolute) and
+    ``retention``, the one over the other.
+    """
+    texts = load_texts(run, dataset)
+    train, test = subsample(texts.train, 0, 1), subsample(texts.test, n_test, 3)
+    order = np.random.default_rng([seed, zlib.crc32(b"heads")]).permutation(len(train))
+    anchors, kept = order[:n_anchors], np.sort(order[n_anchors : n_anchors + n_train])
+    X = {name: encode(run, name, train.texts) for name in encoders}
+    Z = {name: encode(run, name, test.texts) for name in encoders}
+    y, y_test = np.asarray(train.labels)[kept], np.asarray(test.labels)
+    heads = {name: _head(X[name][kept], y) for name in encoders}
+    native = {name: float(heads[name].score(Z[name], y_test)) for name in encoders}
+    rows: list[Row] = []
+    pairs = list(itertools.permutations(encoders, 2))
+    for i, (source, target) in enumerate(pairs):
+        A, B = X[source][anchors], X[target][anchors]
+        for method in methods:
+            if method in SPACES:
+                P, T = _relative_rows(method, (A, B), (Z[source], X[target][kept]))
+                score = _head(T, y).score(P, y_test)
+            else:
+                score = heads[target].score(_translated(method, A, B, Z[source]), y_test)
+            rows.append(
+                {
+                    "source": source, "target": target,
+                    "shared": {source, target} <= set(same_coordinates), "method": method,
+                    "accuracy": _rounded(score), "native": _rounded(native[target]),
+                    "retention": _rounded(score / native[target]),
+                }
+            )  # fmt: skip
+        run.advance(i + 1, len(pairs))
+    return rows
+
+
+def _head(X: np.ndarray, y: np.ndarray) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    scale = StandardScaler(with_mean=True, with_std=False)
+    length = float(np.sqrt(np.mean(np.sum((X - X.mean(axis=0)) ** 2, axis=1))))
+    # the same strength of regularisation in every space
+    return make_pipeline(scale, LogisticRegression(C=10 / length**2, max_iter=300)).fit(X, y)
+
+
+def _relative_rows(
+    method: str, anchors: tuple[np.ndarray, np.ndarray], rows: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    P, T = (
+        np.asarray(relative_projection(M, a, **SPACES[method]))
+        for M, a in zip(rows, anchors, strict=True)
+    )
+    return P, T
+
+
+def _translated(method: str, A: np.ndarray, B: np.ndarray, X: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RelatumWarning)  # of what is left as it is
+        return np.asarray(Translation(method, robust=method == AUTO).fit(A, B).transform(X))
+
+
 def grow_items(
     run: Run,
     *,
@@ -130,8 +209,7 @@ def grow_items(
         seconds = time.perf_counter() - started
         a = np.concatenate([X[seeds], x[grown.pairs[:, 0]]])
         b = np.concatenate([Y[seeds], y[grown.pairs[:, 1]]])
-        settings = SPACES["relative space, kernel"]
-        R, T = (np.asarray(relative_projection(s, m, **settings)) for s, m in ((x, a), (y, b)))
+        R, T = _relative_rows("relative space, kernel", (a, b), (x, y))
         penalty = hubness_penalty(T, R)
         right = (grown.pairs[:, 0] == grown.pairs[:, 1]) & (grown.pairs[:, 0] < both)
         rows.append(
@@ -169,8 +247,7 @@ def _measured(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RelatumWarning)  # of what is left as it is
         if method in SPACES:
-            settings = SPACES[method]
-            P, T = (np.asarray(relative_projection(M, a, **settings)) for M, a in ((X, A), (Y, B)))
+            P, T = _relative_rows(method, (A, B), (X, Y))
         else:
             fitted = Translation(method, robust=method == AUTO).fit(A, B)
             row["fit_seconds"] = round(time.perf_counter() - started, 3)
