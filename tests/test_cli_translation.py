@@ -169,10 +169,19 @@ def test_search_with_two_projections(folder, capsys):
 def test_penalties_are_kept_and_used_again(fitted, capsys):
     common = ["search", "a.npy", "b.npy", "--map", "m.safetensors", "-k", 4]
     first = run_json(capsys, *common, "--correction", "csls", "--background", "a.npy",
-                     "--save-penalty", "p.npy")  # fmt: skip
-    again = run_json(capsys, *common, "--penalty", "p.npy")
+                     "--save-penalty", "p.safetensors")  # fmt: skip
+    again = run_json(capsys, *common, "--penalty", "p.safetensors")
     assert first["found"] == again["found"]
-    assert np.load("p.npy").shape == (N,)
+    kept = relatum.load("p.safetensors")
+    assert (kept.values.shape, kept.correction) == ((N,), "csls")
+    np.save("other.npy", B[:200])
+    other = ["search", "a.npy", "other.npy", "--map", "m.safetensors", "--penalty"]
+    assert "penalty was computed for another index (240 rows)" in refused(
+        capsys, *other, "p.safetensors"
+    )
+    assert "expected penalties, as --save-penalty writes" in refused(
+        capsys, *other, "m.safetensors"
+    )
 
 
 @pytest.mark.parametrize("name", ["found.csv", "found.parquet"])

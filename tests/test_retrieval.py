@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 
 import relatum
 from relatum import neighbors
-from relatum.retrieval import CORRECTIONS, hubness_penalty, search
+from relatum.retrieval import CORRECTIONS, HubnessPenalty, hubness_penalty, search
 
 RNG = np.random.default_rng(0)
 QUERIES, INDEX = RNG.normal(size=(40, 6)), RNG.normal(size=(50, 6))
@@ -126,3 +126,22 @@ def test_the_default_temperature_follows_the_spread_of_the_cosines():
         temperature = 0.3 * np.std(unit[0] @ unit[1].T)
         expected = hubness_penalty(index, background, temperature=temperature)
         np.testing.assert_allclose(hubness_penalty(index, background), expected)
+
+
+def test_a_kept_penalty_is_for_its_index_alone(tmp_path):
+    import relatum
+
+    rng = np.random.default_rng(0)
+    index, queries = rng.normal(size=(50, 8)), rng.normal(size=(20, 8))
+    penalty = HubnessPenalty.of(index, queries, correction="csls", k=5)
+    np.testing.assert_array_equal(
+        penalty.values, hubness_penalty(index, queries, correction="csls", k=5)
+    )
+    relatum.save(penalty, tmp_path / "p.safetensors")
+    again = relatum.load(tmp_path / "p.safetensors")
+    for kept in (penalty, again):
+        found = search(queries, index, 3, penalty=kept)
+        np.testing.assert_array_equal(found[1], search(queries, index, 3, penalty=kept.values)[1])
+    for other in (index[:40], index + 1e-6, index.astype(np.float32)):
+        with pytest.raises(ValueError, match=r"penalty was computed for another index \(50 rows\)"):
+            search(queries, other, 3, penalty=penalty)

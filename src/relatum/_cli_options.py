@@ -247,10 +247,13 @@ Background = Annotated[
     ),
 ]
 SavePenalty = Annotated[
-    Text, _option("--save-penalty", metavar="FILE.npy", help="Keep what --correction computed.")
+    Text,
+    _option(
+        "--save-penalty", metavar="FILE", help="Keep what --correction computed (.safetensors)."
+    ),
 ]
 Penalty = Annotated[
-    Text, _option("--penalty", metavar="FILE.npy", help="What --save-penalty kept, instead.")
+    Text, _option("--penalty", metavar="FILE", help="What --save-penalty kept, instead.")
 ]
 Found = Annotated[
     Text, _option("--output", "-o", metavar="OUT", help="All that was found: .csv or .parquet.")

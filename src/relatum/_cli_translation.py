@@ -8,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _cli_inputs, _files, _terminal, _validation, artifact, vectors
+from relatum import _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import Pairs, translation_inputs
-from relatum._formats import load_npy
 from relatum._same_encoder import unlike
 from relatum._streaming import translate_file
 from relatum._translation_map import TranslationMap
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
-from relatum.retrieval import hubness_penalty, search
+from relatum.retrieval import HubnessPenalty, search
 from relatum.translation import Translation
 from relatum.translation_scores import TranslationScores, translation_scores
 
@@ -154,22 +153,24 @@ def find(
         raise ValueError("--penalty is what --correction would compute; give one of them")
     if save_penalty is not None and correction is None:
         raise ValueError("--save-penalty takes --correction")
-    for target in (output, save_penalty):
-        if target is not None:
-            _files.check_target(target)
+    if output is not None:
+        _files.check_target(output)
+    if save_penalty is not None:
+        artifact.check_target(save_penalty)
     asked, searched = columns.read(queries), columns.read(index)
     bring, place = _common_space(*maps, asked.array, queries)
     with _terminal.Progress("searching") as bar:
         Q, T = bring(asked.array), place(searched.array)
         check_k(k, len(T), index)
-        taken: np.ndarray | None = None
+        taken: HubnessPenalty | None = None
         if penalty is not None:
-            taken = load_npy(penalty, "penalties")
+            taken = _penalty(penalty)
         elif correction is not None and background is not None:
             bar.step(f"computing the penalties ({correction})")
-            taken = hubness_penalty(T, bring(columns.read(background).array), correction=correction)
+            seen = bring(columns.read(background).array)
+            taken = HubnessPenalty.of(T, seen, correction=correction)
             if save_penalty is not None:
-                vectors.write_array(save_penalty, taken)
+                artifact.save(taken, save_penalty)
         bar.step("searching")
         scores, rows = search(Q, T, k, penalty=taken)
     query_ids = np.arange(len(Q)) if asked.ids is None else asked.ids
@@ -184,6 +185,15 @@ def find(
               "correction": correction, "output": output,
               "found": None if output is not None else found}  # fmt: skip
     return result, _shown(found, output)
+
+
+def _penalty(path: str) -> HubnessPenalty:
+    found = artifact.load(path)
+    if not isinstance(found, HubnessPenalty):
+        raise TypeError(
+            f"{path} holds a {type(found).__name__}; expected penalties, as --save-penalty writes"
+        )
+    return found
 
 
 def _common_space(

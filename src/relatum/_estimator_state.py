@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "head-normalizer": ("relatum.estimators", "HeadNormalizer"),
     "translation": ("relatum.translation", "Translation"),
     "hub": ("relatum.hub", "Hub"),
+    "hubness-penalty": ("relatum.retrieval", "HubnessPenalty"),
     "torch-relative-projection": ("relatum.nn", "RelativeProjection"),
     "sklearn.LogisticRegression": ("sklearn.linear_model", "LogisticRegression"),
     "sklearn.Ridge": ("sklearn.linear_model", "Ridge"),

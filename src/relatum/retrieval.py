@@ -9,8 +9,10 @@ installed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import logsumexp
@@ -20,7 +22,7 @@ from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum.neighbors import nearest_unchecked
 
-__all__ = ["CORRECTIONS", "hubness_penalty", "search"]
+__all__ = ["CORRECTIONS", "HubnessPenalty", "hubness_penalty", "search"]
 
 
 SPREADS = 0.3
@@ -129,8 +131,71 @@ def hubness_penalty(
     return CORRECTIONS[correction](index, background, k, temperature)
 
 
+@dataclass(frozen=True)
+class HubnessPenalty:
+    """Penalties of the rows of one index, to be kept beside it: ``relatum.save`` writes them.
+
+    :func:`search` takes it in place of the bare array, and refuses it for other rows.
+
+    Attributes
+    ----------
+    values : array (n_index,)
+        What :func:`hubness_penalty` gives.
+    fingerprint : str
+        Of the index: its shape and rows at even distances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from relatum.retrieval import HubnessPenalty, search
+    >>> X = np.random.default_rng(0).normal(size=(50, 8))
+    >>> penalty = HubnessPenalty.of(X, X, correction="csls")
+    >>> search(X[:3], X, 1, penalty=penalty)[1].ravel().tolist()
+    [0, 1, 2]
+    """
+
+    values: np.ndarray
+    fingerprint: str
+    correction: str
+
+    @classmethod
+    def of(
+        cls, index: Array, background: Array, *, correction: str = "softmax", **settings: Any
+    ) -> Self:
+        """Compute the penalties; see :func:`hubness_penalty` for all arguments."""
+        values = hubness_penalty(index, background, correction=correction, **settings)
+        return cls(values, _fingerprint(_array.to_numpy(index)), correction)
+
+    def for_rows(self, index: np.ndarray) -> np.ndarray:
+        """Return the penalties of these rows, or refuse other rows than they were computed for."""
+        if _fingerprint(index) != self.fingerprint:
+            raise ValueError(
+                f"penalty was computed for another index ({len(self.values)} rows); this one has "
+                f"{len(index)} rows, or other values"
+            )
+        return self.values
+
+    def _to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return tensors and a manifest that :mod:`relatum.artifact` can write."""
+        return {"values": self.values}, {
+            "fingerprint": self.fingerprint,
+            "correction": self.correction,
+        }
+
+    @classmethod
+    def _from_state(cls, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Self:
+        """Rebuild what :meth:`_to_state` gave."""
+        return cls(np.asarray(arrays["values"]), manifest["fingerprint"], manifest["correction"])
+
+
+def _fingerprint(index: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{index.shape} {index.dtype}".encode())
+    digest.update(np.ascontiguousarray(_spaced(index)).tobytes())
+    return digest.hexdigest()
+
+
 def search(
-    queries: Array, index: Array, k: int = 10, *, penalty: Array | None = None
+    queries: Array, index: Array, k: int = 10, *, penalty: Array | HubnessPenalty | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ``k`` rows of ``index`` that fit each query best, the best first.
 
@@ -142,7 +207,7 @@ def search(
     queries : array (n_queries, n_features)
     index : array (n_index, n_features)
     k : int
-    penalty : array (n_index,), optional
+    penalty : array (n_index,) or HubnessPenalty, optional
         Taken off each row's cosine; see :func:`hubness_penalty`.
 
     Returns
@@ -154,7 +219,7 @@ def search(
     Raises
     ------
     TypeError, ValueError
-        As in :func:`hubness_penalty`; a penalty of another length; a ``k`` that the index
+        As in :func:`hubness_penalty`; a penalty of another length or index; a ``k`` that the index
         has no rows for.
 
     Examples
@@ -169,6 +234,8 @@ def search(
     _validation.check_integer(k, "k", maximum=len(index), maximum_is=f"index has {len(index)} rows")
     if penalty is None:
         return nearest_unchecked(queries, index, k, "cosine")
+    if isinstance(penalty, HubnessPenalty):
+        penalty = penalty.for_rows(index)
     penalty = np.asarray(_array.to_numpy(_validation.as_array(penalty, "penalty")))
     if penalty.shape != (len(index),):
         raise ValueError(
