@@ -422,7 +422,7 @@ def grow(
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find more anchors: the same items among those that are in no pair yet.
+    """Find more anchors among the items of both files.
 
     Ten pairs or more will do where both files embed much the same items, and none where
     these lie in groups besides. Writes the anchors and what was found, for --anchors of
