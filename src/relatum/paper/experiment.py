@@ -220,10 +220,15 @@ def matches(row: Mapping[str, Any], where: Mapping[str, Any]) -> bool:
 
 
 def experiment_ids() -> list[str]:
-    """Ids of all experiments: figures, studies, tables, by number."""
+    """Ids of all experiments: figures, tables, studies of ours, by number."""
     folder = resources.files(__package__) / "experiments"
     names = [f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith(".yaml")]
-    return sorted(names, key=lambda name: (name.split("-")[0], int(name.split("-")[1])))
+
+    def order(name: str) -> tuple[bool, str, int]:
+        kind, number = name.split("-")
+        return kind == "study", kind, int(number)
+
+    return sorted(names, key=order)
 
 
 @cache
