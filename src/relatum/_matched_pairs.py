@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp
 
+from relatum import _array, _validation
+from relatum._array import Array
 from relatum._climbing import TEMPERATURE, mutual_nearest
 from relatum._gemm import unit_rows
 from relatum.projection import fit_projection, project
@@ -20,9 +22,21 @@ LARGEST = 4000
 """Items of a side that are matched at once."""
 
 
-def drawn(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the rows that are matched: all, or :data:`LARGEST` at random."""
-    return np.sort(rng.permutation(n)[:LARGEST])
+def drawn_items(
+    X: Array, Y: Array, least: int, wrong: float, rng: np.random.Generator
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the row numbers that are matched of each side, and the rows, in single precision.
+
+    All of them, or :data:`LARGEST` at random.
+    """
+    if not 0 < wrong <= 1:
+        raise ValueError(f"wrong is {wrong}; expected a number in (0, 1]")
+    items = [
+        _array.to_numpy(_validation.as_matrix(M, name, min_rows=least, finite=True))
+        for M, name in ((X, "X"), (Y, "Y"))
+    ]
+    rows = [np.sort(rng.permutation(len(M))[:LARGEST]) for M in items]
+    return rows, [M[r].astype(np.float32) for M, r in zip(items, rows, strict=True)]
 
 
 def agreement(S: np.ndarray, T: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> float:

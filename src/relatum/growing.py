@@ -11,10 +11,12 @@ import numpy as np
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum._climbing import Climb, climbs
-from relatum._matched_pairs import agreement, drawn, polished
+from relatum._matched_pairs import agreement, drawn_items, polished
 
 __all__ = ["Grown", "Round", "grow_anchors"]
 
+LEAST = 50
+"""Items of a side."""
 CLIMBS = 5
 """At most."""
 RESTED = 0.97
@@ -137,14 +139,10 @@ def grow_anchors(
     (True, True)
     """
     seeds = _validation.check_pair(X_seeds, Y_seeds, "X_seeds", "Y_seeds", min_rows=5)
-    items = [_validation.as_matrix(M, n, min_rows=50, finite=True) for M, n in ((X, "X"), (Y, "Y"))]
-    for M, seed, name in zip(items, seeds, "XY", strict=True):
-        _validation.check_same_features(M, name, seed, f"{name}_seeds")
-    if not 0 < wrong <= 1:
-        raise ValueError(f"wrong is {wrong}; expected a number in (0, 1]")
     rng = np.random.default_rng(random_state)
-    rows = [drawn(M.shape[0], rng) for M in items]
-    x, y = (_array.to_numpy(M).astype(np.float32)[r] for M, r in zip(items, rows, strict=True))
+    rows, (x, y) = drawn_items(X, Y, LEAST, wrong, rng)
+    for M, seed, name in zip((x, y), seeds, "XY", strict=True):
+        _validation.check_same_features(M, name, seed, f"{name}_seeds")
     a, b = (_array.to_numpy(s).astype(np.float32) for s in seeds)
     x_part, y_part = (np.sort(rng.permutation(len(M))[: int(SAMPLE * len(M))]) for M in (x, y))
     held = rng.permutation(len(a))[: len(a) // 5] if len(a) >= ENOUGH_SEEDS else np.arange(len(a))

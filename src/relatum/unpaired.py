@@ -9,14 +9,15 @@ from itertools import islice
 import numpy as np
 from scipy.stats import norm
 
-from relatum import _array, _validation
 from relatum._array import Array
 from relatum._climbing import climbs
 from relatum._gemm import unit_rows
-from relatum._matched_pairs import agreement, drawn, polished
+from relatum._matched_pairs import agreement, drawn_items, polished
 
 __all__ = ["Matched", "match_unpaired"]
 
+LEAST = 200
+"""Items of a side."""
 CENTRES = (40, 60, 30, 80)
 """Centres that items of each side are gathered in, one number after another."""
 RESTARTS = 8
@@ -98,8 +99,8 @@ def match_unpaired(
 
     References
     ----------
-    Centres and a quadratic assignment of them: Dar et al., *mini-vec2vec*, 2025; the
-    assignment is Vogelstein et al., *Fast approximate quadratic programming for graph
+    Centres and a quadratic assignment of them: Dar, *mini-vec2vec*, 2025; the assignment
+    is that of Vogelstein et al., *Fast approximate quadratic programming for graph
     matching*, PLOS ONE 2015, through SciPy.
 
     Examples
@@ -115,14 +116,8 @@ def match_unpaired(
     >>> matched.found, bool(np.mean(order[matched.pairs[:, 1]] == matched.pairs[:, 0]) > 0.95)
     (True, True)
     """
-    items = [
-        _validation.as_matrix(M, n, min_rows=200, finite=True) for M, n in ((X, "X"), (Y, "Y"))
-    ]
-    if not 0 < wrong <= 1:
-        raise ValueError(f"wrong is {wrong}; expected a number in (0, 1]")
     rng = np.random.default_rng(random_state)
-    rows = [drawn(M.shape[0], rng) for M in items]
-    x, y = (_array.to_numpy(M).astype(np.float32)[r] for M, r in zip(items, rows, strict=True))
+    rows, (x, y) = drawn_items(X, Y, LEAST, wrong, rng)
     everything = np.arange(len(x)), np.arange(len(y))
     rested: list[np.ndarray] = []
     best = 0.0
