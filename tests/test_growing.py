@@ -86,7 +86,8 @@ def test_the_same_seed_gives_the_same_pairs_and_progress_is_said():
     said = []
     one, other = grow(X, Y, order, progress=said.append), grow(X, Y, order)
     np.testing.assert_array_equal(one.pairs, other.pairs)
-    assert said == ["run 1 of 2", "run 2 of 2"]
+    assert said[:2] == ["run 1 of 2, climb 1", "run 1 of 2, climb 2"]
+    assert said[-1] == f"run 2 of 2, climb {np.argmax([r.seeds for r in one.rounds]) + 1}"
 
 
 def test_every_back_end(backend):

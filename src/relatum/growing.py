@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
@@ -148,11 +148,11 @@ def grow_anchors(
     held = rng.permutation(len(a))[: len(a) // 5] if len(a) >= ENOUGH_SEEDS else np.arange(len(a))
     weights = np.full(len(a), SEED_WEIGHT)
     later = np.where(np.isin(np.arange(len(a)), held), 0.0, weights)
-    progress("run 1 of 2")
-    T, rounds = _checked(climbs(x[x_part], y[y_part], a, b, weights, later, False), held)
-    progress("run 2 of 2")
+    run = climbs(x[x_part], y[y_part], a, b, weights, later, False)
+    T, rounds = _checked(_told(run, "run 1 of 2", progress), held)
     n_climbs = 1 + int(np.argmax([r.seeds for r in rounds]))
-    for climb in islice(climbs(x, y, a, b, weights, weights, True), n_climbs):
+    run = climbs(x, y, a, b, weights, weights, True)
+    for climb in islice(_told(run, "run 2 of 2", progress), n_climbs):
         S = climb.similarities
     same = agreement(S, T, x_part, y_part)
     if same < AGREEMENT or rounds[n_climbs - 1].seeds < SEEDS_FOUND:
@@ -160,6 +160,13 @@ def grow_anchors(
     pairs, margins = polished(S, x, y, a, b, wrong, random_state)
     pairs = np.stack([rows[i][pairs[:, i]] for i in (0, 1)], axis=1)
     return Grown(pairs, margins, True, same, rounds)
+
+
+def _told(run: Iterator[Climb], label: str, progress: Callable[[str], object]) -> Iterator[Climb]:
+    """Say which climb is being made."""
+    for i in count(1):
+        progress(f"{label}, climb {i}")
+        yield next(run)
 
 
 def _checked(run: Iterator[Climb], held: np.ndarray) -> tuple[np.ndarray, tuple[Round, ...]]:
