@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from relatum import RelatumWarning
 from relatum.thresholds import _equal_rate, recalibrate_threshold
 from relatum.translation import Translation
 
@@ -58,6 +59,20 @@ def test_a_perfect_translation_leaves_the_threshold():
     assert found.precision > 0.99
     assert str(found).startswith("0.7 becomes 0.7")
     assert found.to_dict()["rate"] == found.rate
+
+
+def test_anchors_that_were_left_out_stay_out():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(N, 20))
+    X, Y = (Z @ rng.normal(size=(20, d)) + 0.8 * rng.normal(size=(N, d)) for d in (24, 30))
+    spoilt = Y[:200].copy()
+    spoilt[:20] = Y[200:220]  # other items
+    with pytest.warns(RelatumWarning, match="are left out"):
+        translation = Translation("ridge").fit(X[:200], spoilt)
+    right = np.delete(np.arange(200), translation.wrong_anchors_)
+    assert len(right) < 190
+    found = recalibrate_threshold(translation, X[:200], spoilt, Y[300:], 0.6)
+    assert found == recalibrate_threshold(translation, X[right], spoilt[right], Y[300:], 0.6)
 
 
 def test_equal_rate_is_the_quantile():

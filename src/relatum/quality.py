@@ -8,7 +8,7 @@ for. The index needs no counterpart on the other side, so it is always at hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._held_out import Parts
 from relatum.projection import fit_projection, project
-from relatum.translation import UNCHANGED, Translation, fit_translation, translate
+from relatum.translation import Translation
 
 __all__ = ["Estimate", "PredictedQuality", "coverage", "predict_quality"]
 
@@ -134,10 +134,7 @@ def predict_quality(
     X, Y = _validation.check_pair(X_anchors, Y_anchors, "X_anchors", "Y_anchors", min_rows=20)
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; expected a number in (0, 1)")
-    A, B = (_array.to_numpy(M).astype(np.float32) for M in (X, Y))
-    translation._check_widths(A.shape[1], B.shape[1])
-    if len(A) == translation.n_anchors_ + len(translation.wrong_anchors_):
-        A, B = (np.delete(M, translation.wrong_anchors_, axis=0) for M in (A, B))
+    A, B = translation._own_anchors(X, Y)
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
     _validation.check_choice(translated, "translated", ["queries", "index"])
     if translated == "queries":
@@ -233,7 +230,7 @@ class _Task:
 
     def _measured(self, part: np.ndarray) -> dict[str, np.ndarray]:
         """Search the index for a part of the anchors, whose own rows are added to it."""
-        to_target = self._map_without(part)
+        to_target = self.translation._map_without(self.A, self.B, part)
         predicted, own_rows = to_target(self.A[part]), self.B[part]
         P, B = unit_rows(predicted), unit_rows(own_rows)
         own = np.vecdot(P, B)
@@ -252,18 +249,6 @@ class _Task:
         if self.head is not None:
             found["head"] = self.head.predict(predicted) == self.head.predict(own_rows)
         return {name: values.astype(float) for name, values in found.items()}
-
-    def _map_without(self, part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        if self.translation.method_ == UNCHANGED:
-            return lambda X: X
-        kept = np.setdiff1d(np.arange(len(self.A)), part)
-        found = fit_translation(
-            self.A[kept],
-            self.B[kept],
-            method=self.translation.method_,
-            scale=self.translation.scale_,
-        )
-        return lambda X: np.asarray(translate(X, found))
 
 
 def _parts(n: int, share: float, seed: int) -> Parts:

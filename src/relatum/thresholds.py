@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from relatum import _array, _validation
-from relatum._anchor_pair import AnchorPair
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._held_out import folds
-from relatum._translation_map import fit_pair, translate
-from relatum.translation import UNCHANGED, Translation
+from relatum.translation import Translation
 
 __all__ = ["Recalibrated", "recalibrate_threshold"]
 
@@ -110,8 +108,7 @@ def recalibrate_threshold(
     for name, value, low in (("threshold", threshold, -1), ("level", level, 0)):
         if not low < value < 1:
             raise ValueError(f"{name} is {value}; expected a number in ({low}, 1)")
-    A, B = (_array.to_numpy(M).astype(np.float32) for M in (X, Y))
-    translation._check_widths(A.shape[1], B.shape[1])
+    A, B = translation._own_anchors(X, Y)
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
     own, name = (B, "Y_anchors") if translated == "queries" else (A, "X_anchors")
     _validation.check_same_features(rows, "index", own, name)
@@ -145,23 +142,14 @@ def _compared(
     seed: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield each part of the anchors' cosines with the index, native and translated."""
-    everything = np.arange(len(A))
     for part in folds(len(A), seed):
-        kept = np.setdiff1d(everything, part)
-        to_target = None
-        if translation.method_ != UNCHANGED:
-            pair = AnchorPair(A[kept], B[kept])
-            to_target = fit_pair(pair, translation.method_, translation.scale_)
-
-        def moved(M: np.ndarray, fitted: Any = to_target) -> np.ndarray:
-            return np.asarray(unit_rows(M if fitted is None else translate(M, fitted)))
-
+        to_target = translation._map_without(A, B, part)
         if translated == "queries":
             native = unit_rows(B[part]) @ unit_rows(index).T
-            after = moved(A[part]) @ unit_rows(index).T
+            after = unit_rows(to_target(A[part])) @ unit_rows(index).T
         else:
             native = unit_rows(A[part]) @ unit_rows(index).T
-            after = unit_rows(B[part]) @ moved(index).T
+            after = unit_rows(B[part]) @ unit_rows(to_target(index)).T
         itself = native > SAME  # the anchor may be in the index
         yield np.where(itself, -np.inf, native), np.where(itself, -np.inf, after)
 

@@ -6,7 +6,7 @@ bias, so that translating costs one product.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -218,14 +218,32 @@ class Translation(TransformerMixin, BaseEstimator):
             )
         return translate(X, getattr(self, which))
 
-    def _check_widths(self, n_features_x: int, n_features_y: int) -> None:
-        """Refuse anchors of other encoders than those that this was fitted on."""
+    def _own_anchors(self, X_anchors: Array, Y_anchors: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Return the anchors that this was fitted on, in single precision, less the wrong ones.
+
+        Refuses those of other encoders by their widths.
+        """
         check_is_fitted(self)
-        if (self.n_features_in_, self.n_features_out_) != (n_features_x, n_features_y):
+        widths = (X_anchors.shape[1], Y_anchors.shape[1])
+        if (self.n_features_in_, self.n_features_out_) != widths:
             raise ValueError(
-                f"X_anchors and Y_anchors have {n_features_x} and {n_features_y} features; the "
+                f"X_anchors and Y_anchors have {widths[0]} and {widths[1]} features; the "
                 f"translation was fitted on {self.n_features_in_} and {self.n_features_out_}"
             )
+        A, B = (_array.to_numpy(M).astype(np.float32) for M in (X_anchors, Y_anchors))
+        if len(A) == self.n_anchors_ + len(self.wrong_anchors_):
+            A, B = (np.delete(M, self.wrong_anchors_, axis=0) for M in (A, B))
+        return A, B
+
+    def _map_without(
+        self, A: np.ndarray, B: np.ndarray, part: np.ndarray
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a map of the same method and scale that has not seen a part of the anchors."""
+        if self.method_ == UNCHANGED:
+            return lambda X: X
+        kept = np.setdiff1d(np.arange(len(A)), part)
+        fitted = fit_translation(A[kept], B[kept], method=self.method_, scale=self.scale_)
+        return lambda X: np.asarray(translate(X, fitted))
 
     def score(self, X: Array, y: Array) -> float:
         """Return the share of rows of ``X`` whose nearest row of ``y`` is their own, in [0, 1].
