@@ -6,7 +6,7 @@ import itertools
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,16 +80,12 @@ def translate_items(
     spaces = item_spaces(run, dataset, encoders)
     pool, test = _split(len(next(iter(spaces.values()))), n_test, seed)
     rows: list[Row] = []
-    pairs = list(itertools.permutations(encoders, 2))
-    for i, (source, target) in enumerate(pairs):
+    for source, target, about in _pairs(run, encoders, same_coordinates):
         X, Y = spaces[source], spaces[target]
         chosen = pool[_select(X[pool], n_anchors, anchor_method, seed)]
-        about = {"source": source, "target": target,
-                 "shared": {source, target} <= set(same_coordinates)}  # fmt: skip
         for method in methods:
             found = _measured(method, X[chosen], Y[chosen], X[test], Y[test], predict)
             rows.append(about | {"method": method} | found)
-        run.advance(i + 1, len(pairs))
     return rows
 
 
@@ -122,8 +118,7 @@ def translate_heads(
     heads = {name: _head(X[name][kept], y) for name in encoders}
     native = {name: float(heads[name].score(Z[name], y_test)) for name in encoders}
     rows: list[Row] = []
-    pairs = list(itertools.permutations(encoders, 2))
-    for i, (source, target) in enumerate(pairs):
+    for source, target, about in _pairs(run, encoders, same_coordinates):
         A, B = X[source][anchors], X[target][anchors]
         for method in methods:
             if method in SPACES:
@@ -132,14 +127,14 @@ def translate_heads(
             else:
                 score = heads[target].score(_translated(method, A, B, Z[source]), y_test)
             rows.append(
-                {
-                    "source": source, "target": target,
-                    "shared": {source, target} <= set(same_coordinates), "method": method,
-                    "accuracy": _rounded(score), "native": _rounded(native[target]),
+                about
+                | {
+                    "method": method,
+                    "accuracy": _rounded(score),
+                    "native": _rounded(native[target]),
                     "retention": _rounded(score / native[target]),
                 }
-            )  # fmt: skip
-        run.advance(i + 1, len(pairs))
+            )
     return rows
 
 
@@ -200,8 +195,7 @@ def grow_items(
     rest = order[n_seeds + both :]
     sides = [np.concatenate([shared, rest[i::2][: n_items - both]]) for i in (0, 1)]
     rows: list[Row] = []
-    pairs = list(itertools.permutations(encoders, 2))
-    for i, (source, target) in enumerate(pairs):
+    for source, target, about in _pairs(run, encoders, same_coordinates):
         X, Y = spaces[source], spaces[target]
         x, y = X[sides[0]], Y[sides[1]]
         started = time.perf_counter()
@@ -213,17 +207,28 @@ def grow_items(
         penalty = hubness_penalty(T, R)
         right = (grown.pairs[:, 0] == grown.pairs[:, 1]) & (grown.pairs[:, 0] < both)
         rows.append(
-            {
-                "source": source, "target": target,
-                "shared": {source, target} <= set(same_coordinates),
-                "found": int(grown.found), "n_pairs": len(grown.pairs),
+            about
+            | {
+                "found": int(grown.found),
+                "n_pairs": len(grown.pairs),
                 "right": _rounded(np.mean(right)) if len(right) else None,
-                "agreement": _rounded(grown.agreement), "growing_seconds": round(seconds, 1),
+                "agreement": _rounded(grown.agreement),
+                "growing_seconds": round(seconds, 1),
                 **_fields(retrieval_quality(R[:both], T, K, penalty=penalty, native=y), ""),
             }
-        )  # fmt: skip
-        run.advance(i + 1, len(pairs))
+        )
     return rows
+
+
+def _pairs(
+    run: Run, encoders: Sequence[str], same_coordinates: Sequence[str]
+) -> Iterator[tuple[str, str, Row]]:
+    """Ordered pairs of encoders with the fields of their rows; says how many are done."""
+    pairs = list(itertools.permutations(encoders, 2))
+    for i, (source, target) in enumerate(pairs):
+        shared = {source, target} <= set(same_coordinates)
+        yield source, target, {"source": source, "target": target, "shared": shared}
+        run.advance(i + 1, len(pairs))
 
 
 def _split(n: int, n_test: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
