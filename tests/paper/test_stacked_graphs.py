@@ -100,14 +100,14 @@ def by_torch_geometric(graph, model, split, anchors, *, seed=3, n_epochs=4):
 
 @pytest.mark.parametrize("conv", ["gcnii", "gcn", "gin"])
 @pytest.mark.parametrize(
-    ("hidden", "activation", "optimizer", "relative"),
-    [("relu", "relu", "adam", False), ("tanh", "tanh", "sgd", False),
-     ("tanh", "relu", "sgd", True), ("relu", "tanh", "adam", True)],
+    ("hidden", "activation", "optimizer", "projection"),
+    [("relu", "relu", "adam", "absolute"), ("tanh", "tanh", "sgd", "absolute"),
+     ("tanh", "relu", "sgd", "centred"), ("relu", "tanh", "adam", "cosine")],
 )  # fmt: skip
 def test_a_stack_trains_as_torch_geometric_does(
-    graph, split, anchors, conv, hidden, activation, optimizer, relative
+    graph, split, anchors, conv, hidden, activation, optimizer, projection
 ):
-    model = a_model(conv, hidden, activation, optimizer, relative=relative)
+    model = a_model(conv, hidden, activation, optimizer, projection=projection)
     ours = trained(graph, [model], split, anchors)
     theirs = by_torch_geometric(graph, model, split, anchors)
     for epoch, (loss, logits, representations) in enumerate(theirs):
@@ -203,15 +203,16 @@ def test_similarity_is_that_of_the_library(graph, anchors, products):
     assert found == pytest.approx(expected, abs=1e-5 if products == "float32" else 2e-3)
 
 
-def test_relative_models_see_the_library_s_projection(graph, anchors):
-    net = make_net(a_model(relative=True), graph, anchors, seed=0)
+@pytest.mark.parametrize(("projection", "center"), [("cosine", False), ("centred", True)])
+def test_relative_models_see_the_library_s_projection(graph, anchors, projection, center):
+    net = make_net(a_model(projection=projection), graph, anchors, seed=0)
     x = torch.randn(graph.n_nodes, WIDTH, generator=torch.Generator().manual_seed(0))
-    R = relatum.relative_projection(x, x[torch.from_numpy(anchors)])
+    R = relatum.relative_projection(x, x[torch.from_numpy(anchors)], center=center)
     unit = R / R.norm(dim=1, keepdim=True)
     expected = net.classes(unit)
     from relatum.paper.models_graphs import head
 
-    found = head(x, net.classes.weight, net.classes.bias, torch.from_numpy(anchors))
+    found = head(x, net.classes.weight, net.classes.bias, projection, net.anchors)
     torch.testing.assert_close(found, expected)
 
 

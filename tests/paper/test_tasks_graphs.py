@@ -150,12 +150,21 @@ def end_to_end(run, **changes):
 
 
 def test_absolute_and_relative_models_learn_end_to_end(make_run):
-    rows = end_to_end(make_run())
-    assert [row["projection"] for row in rows] == ["absolute", "cosine"]
+    projections = ["absolute", "cosine", "centred"]
+    rows = end_to_end(make_run(), projections=projections)
+    assert [row["projection"] for row in rows] == projections
     for row in rows:
         assert row["best_validation"] > 0.8
         assert row["accuracy"] <= row["best_validation"] + 1e-9
         assert 1 <= row["best_epoch"] <= 60
+
+
+def test_alignment_is_the_mean_cosine_between_rows():
+    X = np.random.default_rng(0).normal(size=(20, 5))
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    found = tasks_graph_training.alignment(torch.from_numpy(X))
+    assert found == pytest.approx(np.mean(unit @ unit.T))
+    assert tasks_graph_training.alignment(torch.ones(4, 3)) == pytest.approx(1)
 
 
 def test_fewer_epochs_are_a_prefix_of_the_same_training(make_run):

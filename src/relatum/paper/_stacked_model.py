@@ -78,7 +78,7 @@ class StackedModel:
         self.model: GraphModel = net.model
         self.layout = layout
         self.space = space
-        self.anchors = net.anchors if net.model.relative else None
+        self.anchors = net.anchors
         self.train = torch.from_numpy(train)
         self.target = torch.from_numpy(graph.labels[train])
         self._take_weights(net)
@@ -199,7 +199,7 @@ class StackedModel:
         """Return the loss and its gradient for the representations, in the table's order."""
         f.requires_grad_()
         with torch.enable_grad():
-            logits = head(f, self.class_weight, self.class_bias, self.anchors)
+            logits = self._classes(f)
             loss = F.cross_entropy(logits[self.train], self.target)
             found = torch.autograd.grad(loss, [f, self.class_weight, self.class_bias])
         self.class_weight.grad, self.class_bias.grad = found[1:]
@@ -280,4 +280,7 @@ class StackedModel:
     @torch.no_grad()
     def classify(self, f: Tensor) -> Tensor:
         """Return the logits of representations, ``(n_nodes, n_classes)``."""
-        return head(f, self.class_weight, self.class_bias, self.anchors)
+        return self._classes(f)
+
+    def _classes(self, f: Tensor) -> Tensor:
+        return head(f, self.class_weight, self.class_bias, self.model.projection, self.anchors)

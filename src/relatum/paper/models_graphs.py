@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Conv = Literal["gcnii", "gcn", "gin"]
 Activation = Literal["relu", "tanh"]
 Optimizer = Literal["adam", "sgd"]
+Projection = Literal["absolute", "cosine", "centred"]
 Drop = Callable[[Tensor, int], Tensor]
 """Dropout of the input of a layer: 0 is the first Linear, 1 the first convolution."""
 
@@ -53,7 +54,7 @@ class GraphModel:
     optimizer: Optimizer
     learning_rate: float
     width: int = 300
-    relative: bool = False
+    projection: Projection = "absolute"
 
 
 def beta(layer: int) -> float:
@@ -77,7 +78,7 @@ class GraphNet(nn.Module):
         self.weights = gcn_norm(self.edges, num_nodes=graph.n_nodes, add_self_loops=False)[1]
         self.hidden = nn.Linear(graph.n_features, width)
         self.convs = nn.ModuleList(_conv(model, layer + 1) for layer in range(model.n_layers))
-        seen = len(anchors) if model.relative else width
+        seen = width if model.projection == "absolute" else len(anchors)
         self.classes = nn.Linear(seen, graph.n_classes)
         self.last = nn.Linear(width, width)
 
@@ -93,24 +94,27 @@ class GraphNet(nn.Module):
                 x = conv(x, self.edges)
             x = _activate(x, self.model.activation)
         x = self.last(x)
-        logits = head(x, self.classes.weight, self.classes.bias, self._own_anchors())
+        logits = head(
+            x, self.classes.weight, self.classes.bias, self.model.projection, self.anchors
+        )
         return logits, x
-
-    def _own_anchors(self) -> Tensor | None:
-        return self.anchors if self.model.relative else None
 
     def _drop(self, x: Tensor, layer: int) -> Tensor:
         return F.dropout(x, self.model.dropout, training=self.training)
 
 
-def head(x: Tensor, weight: Tensor, bias: Tensor, anchors: Tensor | None) -> Tensor:
-    """Classify representations: relative to rows ``anchors`` of them where those are given.
+def head(
+    x: Tensor, weight: Tensor, bias: Tensor, projection: Projection, anchors: Tensor
+) -> Tensor:
+    """Classify representations, unless ``absolute`` relative to rows ``anchors`` of them.
 
     The gradient flows through the anchors too, as in the paper's code for graphs.
     A row of zeros, which a collapsed model gives, stays one: hence ``F.normalize``
     and not :func:`relatum.relative_projection`, which refuses it.
     """
-    if anchors is not None:
+    if projection == "centred":
+        x = x - x[anchors].mean(dim=0)
+    if projection != "absolute":
         x = F.normalize(x, dim=1)
         x = x @ x[anchors].T
     return F.linear(F.normalize(x, dim=1), weight, bias)
