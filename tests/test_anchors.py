@@ -193,6 +193,12 @@ def test_diagnostics_of_good_anchors_are_silent():
     assert 5 < found.effective_rank <= 9
 
 
+def test_constant_features_are_no_collapse():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        anchor_diagnostics(np.hstack([X[:30], np.zeros((30, 2))]))
+
+
 def test_diagnostics_name_repeats_and_near_repeats():
     A = X[:20].copy()
     A[5] = A[2]

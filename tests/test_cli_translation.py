@@ -211,6 +211,17 @@ def test_evaluate_has_a_gate(fitted, capsys):
     assert "gate failed: R@1 is" in capsys.readouterr().err
 
 
+def test_evaluate_leaves_the_anchors_out(fitted, capsys):
+    np.save("rows.npy", np.arange(60))
+    common = ["evaluate", "m.safetensors", "a.npy", "b.npy"]
+    assert run_json(capsys, *common)["n_items"] == N
+    assert run_json(capsys, *common, "--anchors", "rows.npy")["n_items"] == N - 60
+    np.save("rows.npy", np.arange(N))
+    assert "rows.npy leaves no item that both files" in refused(
+        capsys, *common, "--anchors", "rows.npy"
+    )
+
+
 def test_what_is_refused(fitted, capsys):
     np.save("narrow.npy", A[:, :5])
     np.save("three.npy", np.zeros((4, 3), dtype=int))
@@ -286,7 +297,8 @@ def test_grow_writes_pairs_that_fit_reads(unpaired, capsys):
 
 def test_grow_keeps_ids(unpaired, capsys):
     assert run("grow", "old.parquet", "new.parquet", "--anchors", "seeds.csv", "-o", "p.csv") == 0
-    assert "written to p.csv" in capsys.readouterr().out
+    assert "p.csv: 12 anchors and" in capsys.readouterr().out
+    assert b"\r" not in Path("p.csv").read_bytes()
     with open("p.csv", newline="") as file:
         pairs = list(csv.reader(file))
     assert pairs[:12] == [[f"i{i}", f"j{i}"] for i in range(12)]

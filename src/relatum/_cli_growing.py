@@ -78,6 +78,6 @@ def _write(path: str, sides: list[np.ndarray]) -> None:
             return
         delimiter = "\t" if path.lower().endswith(".tsv") else ","
         with open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file, delimiter=delimiter).writerows(
+            csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(
                 zip(*(s.tolist() for s in sides), strict=True)
             )

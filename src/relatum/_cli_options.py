@@ -158,6 +158,10 @@ MinRetention = Annotated[
 # fit, translate, search, evaluate
 SourceSpace = Annotated[str, _argument("SOURCE", "Embeddings to translate from.")]
 TargetSpace = Annotated[str, _argument("TARGET", "The same items in the encoder to translate to.")]
+LeftOut = Annotated[
+    Text,
+    _option("--anchors", metavar="PAIRS", help="Items to leave out: what fit was given."),
+]
 SeedPairs = Annotated[
     Text,
     _option(
@@ -275,13 +279,16 @@ Preset = Annotated[
         "paper's own.",
     ),
 ]
-Small = Annotated[bool, _option("--small", help="Seconds instead of hours; not for its figures.")]
+Small = Annotated[
+    bool, _option("--small", help="A minute instead of hours; its numbers measure nothing.")
+]
 DataDir = Annotated[
     Text,
     _option("--data-dir", metavar="FOLDER", help="Data sets; else $RELATUM_DATA_DIR."),
 ]
 Results = Annotated[
-    str, _option("--results", metavar="FOLDER", help="Results are appended to files here.")
+    str,
+    _option("--results", metavar="FOLDER", help="Where results are kept, and read instead of run."),
 ]
 WorkDir = Annotated[
     str, _option("--work-dir", metavar="FOLDER", help="Encoded data and checkpoints.")

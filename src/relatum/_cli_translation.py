@@ -10,7 +10,7 @@ import numpy as np
 
 from relatum import _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._cli_inputs import Columns
-from relatum._cli_pairs import Pairs, translation_inputs
+from relatum._cli_pairs import Pairs, Sides, translation_inputs
 from relatum._same_encoder import unlike
 from relatum._streaming import translate_file
 from relatum._translation_map import TranslationMap
@@ -54,7 +54,10 @@ def fit(
         "n_outputs": found.n_features_out_, "seconds": seconds, "held_out": found.scores_,
         "output": output,
     }  # fmt: skip
-    text = _terminal.table(result)
+    text = _terminal.table({k: v for k, v in result.items() if k != "held_out"})
+    if found.scores_:
+        text += f"\n\nheld-out anchors, {found.criterion} by method (auto takes the best):\n"
+        text += _terminal.table(found.scores_)
     if predicted is not None:
         text += f"\n\npredicted for new items:\n{predicted}"
     if scores is not None:
@@ -259,12 +262,13 @@ def _shown(found: list[dict[str, Any]], output: str | None) -> str:
 
 
 def evaluate(
-    path: str, paths: tuple[str, str], k: int, correction: str, columns: Columns
-) -> tuple[TranslationScores, dict[str, Any]]:
-    """Score a map on items that both files have."""
+    path: str, paths: tuple[str, str], anchors: str | None, k: int, correction: str,
+    columns: Columns,
+) -> tuple[TranslationScores, dict[str, Any]]:  # fmt: skip
+    """Score a map on items that both files have, but the anchors."""
     found = load(path)
-    given = translation_inputs(paths, None, columns)
-    X, Y = given.X, given.Y
+    given = translation_inputs(paths, anchors, columns)
+    X, Y = (given.X, given.Y) if anchors is None else _others(given, anchors)
     for array, width, name in (
         (X, found.n_features_in_, paths[0]), (Y, found.n_features_out_, paths[1]),
     ):  # fmt: skip
@@ -274,3 +278,9 @@ def evaluate(
     with _terminal.Progress("scoring"):
         scores = translation_scores(found, X, Y, k=k, correction=correction)
     return scores, {"map": path, "source": paths[0], "target": paths[1], **scores.to_dict()}
+
+
+def _others(given: Pairs, anchors: str) -> Sides:
+    if given.rest is None or not len(given.rest[0]):
+        raise ValueError(f"{anchors} leaves no item that both files are known to have")
+    return given.rest

@@ -270,7 +270,8 @@ class AnchorDiagnostics:
 def anchor_diagnostics(anchors: Array, *, center: bool = False) -> AnchorDiagnostics:
     """Check anchors for collapse: repeated or nearly repeated rows, low rank.
 
-    Warns (``RelatumWarning``) of each thing found; a collapsed set gives relative
+    Warns (``RelatumWarning``) of each thing found: repeats, fewer than half of the
+    directions there could be, or an effective rank below 2. A collapsed set gives relative
     representations that cannot tell items apart (appendix A.2 of the paper).
 
     Examples
@@ -295,7 +296,7 @@ def anchor_diagnostics(anchors: Array, *, center: bool = False) -> AnchorDiagnos
             f"anchors has {int(near.sum())} of {len(A)} rows that repeat or nearly "
             f"repeat an earlier one ({_validation.describe_rows(np.flatnonzero(near))})"
         )
-    if rank < min(A.shape) or effective < 2:
+    if 2 * rank < min(A.shape) or effective < 2:  # constant features alone take little
         found.append(
             f"anchors has rank {rank} and effective rank {effective:.1f} with {len(A)} "
             f"rows of {A.shape[1]} features: the projection collapses"

@@ -436,7 +436,9 @@ def grow(
     result, grown = _cli_growing.grow(
         (source, target), anchors, output, wrong, seed, Columns(column, id_column)
     )
-    text = str(grown) + (f"\nwritten to {output}" if grown.found else "")
+    text = str(grown)
+    if grown.found:
+        text += f"\n{output}: {result['n_anchors']} anchors and {result['n_found']} pairs found"
     _terminal.report(result, text, as_json=as_json)
     if not grown.found:
         raise typer.Exit(1)
@@ -447,6 +449,7 @@ def evaluate(
     map_file: options.MapFile,
     source: options.SourceSpace,
     target: options.TargetSpace,
+    anchors: options.LeftOut = None,
     k: options.Neighbours = 10,
     correction: options.CorrectionKind = "softmax",
     min_recall: options.MinRecall = None,
@@ -457,7 +460,8 @@ def evaluate(
     """Score a map on items that it was not fitted on.
 
     Each item of SOURCE is searched among all of TARGET, translated, translated with
-    the correction for hubs, and (where the widths agree) as it is.
+    the correction for hubs, and (where the widths agree) as it is. Of files that hold
+    the anchors too, --anchors leaves these out.
 
     Example: relatum evaluate map.safetensors old_test.npy new_test.npy
     """
@@ -465,7 +469,7 @@ def evaluate(
     from relatum._cli_inputs import Columns
 
     scores, result = _cli_translation.evaluate(
-        map_file, (source, target), k, correction, Columns(column, id_column)
+        map_file, (source, target), anchors, k, correction, Columns(column, id_column)
     )
     failed = []
     if min_recall is not None and scores.translated.recall_1 < min_recall:

@@ -67,8 +67,8 @@ class Grown:
         )
         seeds = max((r.seeds for r in self.rounds), default=0.0)
         return (
-            f"{what}; climbs without held-out seeds find {seeds:.0%} of those, and agree on "
-            f"{self.agreement:.0%} of the pairs"
+            f"{what}; two runs agree on {self.agreement:.0%} of the pairs that both found, and "
+            f"find {seeds:.0%} of the seeds that were kept from them"
         )
 
 

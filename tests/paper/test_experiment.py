@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("yaml", reason="the paper's experiments need the extra paper")
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 
+from relatum import MissingExtraError
 from relatum.paper import experiment as ex
 
 TOY = """
@@ -143,7 +144,7 @@ def test_a_name_of_something_else_is_refused():
 def test_a_missing_library_of_a_task_is_said_as_such(tmp_path, monkeypatch):
     (tmp_path / "needs_more.py").write_text("import a_library_that_is_not_here")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ModuleNotFoundError, match="a_library_that_is_not_here"):
+    with pytest.raises(MissingExtraError, match="needs a_library_that_is_not_here; install it"):
         ex.find("needs_more:task")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ pytest.importorskip("pydantic", reason="the paper's experiments need the extra p
 pytest.importorskip("jinja2", reason="the paper's experiments need the extra paper")
 
 from relatum.paper import pages, results, summary
+from relatum.paper.data_graphs import FOLDERS
+from relatum.paper.data_images import DATASETS
+from relatum.paper.data_words import SPACES
 from relatum.paper.experiment import experiment_ids, load_experiment, parse_experiment
 from relatum.paper.runner import reproduce
 
@@ -35,6 +39,7 @@ checks:
   - {claim: stitched over native, metric: score, where: {stitched: true}, over: {stitched: false},
      each: [dataset], at_least: 0.4, at_most: 0.6, paper: 0.7, note: a toy}
   - {claim: too much, metric: score, at_least: 1000}
+  - {claim: ours, metric: score, at_least: 1, ours: true}
 pictures: [{name: plot, draw: relatum_toys.draw, caption: Scores., options: {colour: blue}}]
 """
 
@@ -60,11 +65,12 @@ def test_the_page_says_what_was_measured(ran, tmp_path):
     page = (tmp_path / "docs" / "table-1.md").read_text()
     for text in (
         "# Table 1: A toy",
-        "**Offline: differs.** 6 of 6 cells",
+        "**Here: differs.** 6 of 6 cells",
         "| stitched over native (worst: one); a toy | 0.7 | 0.5 (0.5) | ≥ 0.4 and ≤ 0.6 | yes |",
         "| too much | – | 16.5 | ≥ 1000 | **no** |",
+        "| ours | ours | 16.5 | ≥ 1 | yes |",
         "| one | 4.00 ± 2.00 | 2.00 ± 1.00 |",
-        "| one | yes | score | 8.00 ± 0.50 | 2.00 ± 1.00 | 0.25 |",
+        "| one | on other encoders | mean distance ↓ | 8.00 ± 0.50 | 2.00 ± 1.00 | 0.25 |",
         "| a lot | a little | no room |",
         "- Nothing is said of the seed.",
         "- It is half.",
@@ -78,13 +84,13 @@ def test_the_page_says_what_was_measured(ran, tmp_path):
 def test_the_summary_has_a_row_an_experiment(ran, tmp_path):
     pages.write_pages(ran, tmp_path / "docs")
     index = (tmp_path / "docs" / "index.md").read_text()
-    assert "| [table-1](table-1.md) | A toy | differs | 1 of 2 |" in index
+    assert "| [table-1](table-1.md) | A toy | differs | 1 of 2 | 1 of 1 |" in index
 
 
 def test_without_results_the_page_says_so_and_shows_no_picture(toy, tmp_path):
     pages.write_pages(tmp_path / "none", tmp_path / "docs")
     page = (tmp_path / "docs" / "table-1.md").read_text()
-    assert "**Offline: not run.**" in page
+    assert "**Here: not run.**" in page
     assert "not run | ≥ 1000 | – |" in page
     assert ".png" not in page
     assert pages.draw_pictures(tmp_path / "none", tmp_path / "docs") == []
@@ -110,7 +116,8 @@ def test_an_unfinished_experiment_is_said_to_be(ran, tmp_path):
     path = results.results_path(ran, "offline", "table-1")
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
     pages.write_pages(ran, tmp_path / "docs")
-    assert "differs (4 of 6 cells)" in (tmp_path / "docs" / "index.md").read_text()
+    assert "incomplete (4 of 6 cells)" in (tmp_path / "docs" / "index.md").read_text()
+    assert "| one | 4.00 ± 2.00 | 2.00 ± 1.00 | 3 |" in (tmp_path / "docs/table-1.md").read_text()
 
 
 def test_lines_of_older_settings_are_left_out(ran, tmp_path):
@@ -135,6 +142,17 @@ def test_pictures_get_the_rows_the_kept_arrays_and_their_options(ran, tmp_path):
 )
 def test_minutes(seconds, text):
     assert pages.minutes(seconds) == text
+
+
+def test_the_page_of_data_names_every_folder_that_is_read():
+    page = (ROOT / "docs" / "experiments" / "data.md").read_text(encoding="utf-8")
+    code = "".join(p.read_text("utf-8") for p in (ROOT / "src/relatum/paper").glob("*.py"))
+    literal = re.findall(r'run\.data\("([\w-]+)', code)
+    folders = [source.folders[0] for source in DATASETS.values()]
+    files = [file for source in SPACES.values() if not source.package for file in source.files[:1]]
+    assert {"trec", "sib200"} <= set(literal)
+    for name in {*literal, *folders, *FOLDERS.values(), *files}:
+        assert name.removesuffix(".json") in page, name
 
 
 # --- the committed ones ----------------------------------------------------------------------

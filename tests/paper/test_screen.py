@@ -64,7 +64,7 @@ def test_a_run_prints_progress_tables_and_checks(capsys):
         "yes  native: 11 (≥ 10)",
         "NO  stitched: 5.5 (≥ 10; paper 12)",
         "-  nothing: no rows (≤ 1)",
-        "table-1: differs",
+        "table-1: incomplete",
         "6 cells run, 0 were there, 0 left out; results in results/offline/table-1.jsonl",
     ):
         assert text in out
@@ -74,6 +74,22 @@ def test_the_small_form_keeps_its_results_apart():
     assert main(["reproduce", "table-1", "--small"]) == 0
     assert Path("results/small/table-1.jsonl").is_file()
     assert not Path("results/offline").exists()
+
+
+def test_the_small_form_is_held_against_nothing(capsys):
+    assert main(["reproduce", "table-1", "--small"]) == 0
+    out = capsys.readouterr().out
+    assert "its numbers measure nothing" in out
+    assert "native:" not in out
+    assert "table-1: small form" in out
+
+
+def test_a_run_that_has_nothing_to_do_says_so(capsys):
+    main(["reproduce", "table-1"])
+    capsys.readouterr()
+    assert main(["reproduce", "table-1"]) == 0
+    out = capsys.readouterr().out
+    assert "nothing was run: all 6 cells were in results/offline/table-1.jsonl, measured on" in out
 
 
 def test_json_is_one_object(capsys):
@@ -104,16 +120,26 @@ def test_missing_data_end_in_one_line(capsys, monkeypatch):
 
 
 def test_what_an_optional_stage_leaves_out_is_counted(capsys, monkeypatch):
-    use(monkeypatch, "needs_data", "true")
+    use(monkeypatch, "needs_data_for_two", "true")
+    assert main(["reproduce", "table-1", "--json"]) == 0
+    (left_out,) = json.loads(capsys.readouterr().out)["left_out"]
+    assert left_out["cells"] == 3
     assert main(["reproduce", "table-1"]) == 0
     out = capsys.readouterr().out
-    assert "0 cells run, 0 were there, 6 left out" in out
-    assert "table-1 needs the data 'two'" in out
+    assert "0 cells run, 3 were there, 3 left out" in out
+    assert "left out (3 cells): table-1 needs the data 'two'" in out
+
+
+def test_without_any_cell_it_fails(capsys, monkeypatch):
+    use(monkeypatch, "needs_data", "true")
+    assert main(["reproduce", "table-1"]) == 2
+    assert "table-1 needs the data 'one'" in capsys.readouterr().err
 
 
 def test_an_interrupt_ends_with_130_and_the_next_run_goes_on(capsys, monkeypatch):
     monkeypatch.setenv("TOY_FAILS_AT", "two 0")
     assert main(["reproduce", "table-1"]) == 130
+    assert "kept in results/offline/table-1.jsonl" in capsys.readouterr().out
     monkeypatch.delenv("TOY_FAILS_AT")
     assert main(["reproduce", "table-1"]) == 0
     assert "3 cells run, 3 were there" in capsys.readouterr().out

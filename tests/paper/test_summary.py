@@ -94,7 +94,9 @@ def test_a_check_without_rows_is_neither_held_nor_broken():
         ([{"at_least": 1}], "agrees"),
         ([{"at_least": 1}, {}], "agrees"),
         ([{"at_least": 1}, {"at_least": 1000}], "differs"),
-        ([{"at_least": 1}, {"at_least": 1, "where": {"data": "c"}}], "differs"),
+        ([{"at_least": 1}, {"at_least": 1000, "ours": True}], "agrees"),
+        ([{"at_least": 1000, "ours": True}], "differs"),
+        ([{"at_least": 1}, {"at_least": 1, "where": {"data": "c"}}], "incomplete"),
         ([{}], "differs"),
         ([{"at_least": 1, "where": {"data": "c"}}], "not run"),
     ],
@@ -104,22 +106,41 @@ def test_verdicts(bounds, verdict):
     assert summary.verdict(outcomes, ROWS) == verdict
 
 
+def test_without_all_cells_there_is_no_verdict():
+    outcomes = [summary.run_check(check(at_least=1), ROWS)]
+    assert summary.verdict(outcomes, ROWS, complete=False) == "incomplete"
+
+
 def test_a_table_has_a_line_a_group_and_leaves_out_empty_columns():
     table = Table(title="t", rows=["data"], columns=["stitched"], metrics=["f1", "mae"], digits=1)
     header, body = summary.pivot(table, ROWS)
-    assert header == ["data", "stitched: no f1", "stitched: yes f1"]
+    assert header[1:] == ["on its own encoder, F1, % ↑", "on other encoders, F1, % ↑"]
     assert body == [["a", "91.0 ± 1.4", "82.0 ± 2.8"], ["b", "50.0", "20.0"]]
 
 
 def test_a_table_of_one_metric_does_not_repeat_it():
     table = Table(title="t", rows=["data"], columns=["stitched"], metrics=["f1"])
-    assert summary.pivot(table, ROWS[:3])[0] == ["data", "stitched: no", "stitched: yes"]
+    assert summary.pivot(table, ROWS[:3])[0] == [
+        "data", "on its own encoder", "on other encoders",
+    ]  # fmt: skip
 
 
 def test_a_missing_cell_is_a_dash():
     rows = [{"a": 1, "b": 1, "m": 1.0}, {"a": 2, "b": 2, "m": 2.0}]
     table = Table(title="t", rows=["a"], columns=["b"], metrics=["m"])
     assert summary.pivot(table, rows)[1] == [["1", "1.00", "–"], ["2", "–", "2.00"]]
+
+
+def test_means_are_counted_where_that_is_wanted():
+    table = Table(title="t", rows=["data"], columns=["stitched"], metrics=["f1"])
+    header, body = summary.pivot(table, ROWS, counted=True)
+    assert header[-1] == "n"
+    assert [line[-1] for line in body] == ["2", "1"]
+
+
+def test_a_spread_that_does_not_show_is_not_written():
+    assert summary.show(summary.Mean(1.0, 0.004, 2)) == "1.00"
+    assert summary.show(summary.Mean(1.0, 0.006, 2)) == "1.00 ± 0.01"
 
 
 def test_the_papers_numbers_stand_beside_ours():

@@ -140,7 +140,10 @@ class Table(_Strict):
 
 
 class Check(_Strict):
-    """A claim that rows can uphold: a mean, or its ratio to or difference from another."""
+    """A claim that rows can uphold: a mean, or its ratio to or difference from another.
+
+    ``ours``: a bound on what the paper does not claim, such as other projections.
+    """
 
     claim: str
     metric: str
@@ -151,6 +154,7 @@ class Check(_Strict):
     at_least: float | None = None
     at_most: float | None = None
     paper: float | None = None
+    ours: bool = False
     note: str = ""
 
     @model_validator(mode="after")
@@ -269,7 +273,9 @@ def find(path: str) -> Callable[..., Any]:
         function = getattr(importlib.import_module(module), name)
     except (ModuleNotFoundError, AttributeError, ValueError) as error:
         if isinstance(error, ModuleNotFoundError) and error.name not in (module, *_parents(module)):
-            raise  # a library that the module needs
+            raise _validation.MissingExtraError(
+                f"{path} needs {error.name}; install it with: pip install 'relatum[paper]'"
+            ) from error
         raise ValueError(f"{path!r} names no function; expected module:function") from error
     if not callable(function):
         raise ValueError(f"{path!r} is not a function")

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from relatum import _validation
-from relatum.paper import summary
+from relatum.paper import names, summary
 from relatum.paper.experiment import (
     Experiment,
+    PaperValue,
     Row,
     Stage,
     experiment_ids,
@@ -36,11 +37,11 @@ def write_pages(results_dir: Path, target: Path) -> list[Path]:
     return [*written, _write(target / "index.md", text)]
 
 
-def draw_pictures(results_dir: Path, target: Path, names: Sequence[str] = ()) -> list[Path]:
+def draw_pictures(results_dir: Path, target: Path, only: Sequence[str] = ()) -> list[Path]:
     """Draw the pictures of experiments that have results (all, or those named)."""
     target.mkdir(parents=True, exist_ok=True)
     drawn = []
-    for name in names or experiment_ids():
+    for name in only or experiment_ids():
         experiment = load_experiment(name)
         found = summary.evaluate(experiment, results_dir, "offline")
         kept = kept_arrays(results_dir, experiment.source)
@@ -72,28 +73,27 @@ def kept_arrays(
 
 def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
     """Return all that the page of an experiment says."""
-    source = load_experiment(experiment.source)
     found = summary.evaluate(experiment, results_dir, "offline")
-    n_cells = sum(len(stage.cells("offline")) for stage in source.stages)
     values = summary.against_paper(experiment, found.rows)
-    shown = [pair for pair in values if pair[1] is not None] or values
+    shown = [(value, ours) for value, ours in values if ours is not None]
     fields = list(dict.fromkeys(field for value, _ in shown for field in value.where))
+    counted = found.n_done < found.n_cells
     return {
         "e": experiment,
         "heading": f"{experiment.id.replace('-', ' ').capitalize()}: {experiment.title}",
         "verdict": found.verdict,
-        "n_done": len({line["key"] for line in found.lines}),
-        "n_cells": n_cells,
+        "n_done": found.n_done,
+        "n_cells": found.n_cells,
         "minutes": minutes(found.seconds),
         "outcomes": found.outcomes,
         "checks": [_check(outcome) for outcome in found.outcomes],
         "tables": [
             {"title": table.title, "header": header, "body": body}
             for table in experiment.tables
-            for header, body in [summary.pivot(table, found.rows)]
+            for header, body in [summary.pivot(table, found.rows, counted)]
             if body
         ],
-        "paper_fields": fields,
+        "paper_fields": [names.field(field) for field in fields],
         "paper_values": [_paper_value(v, ours, fields, found.rows) for v, ours in shown],
         "n_without": len(values) - len(shown),
         "pictures": [
@@ -110,23 +110,25 @@ def minutes(seconds: float) -> str:
 
 
 def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
-    bounded = [o for o in page["outcomes"] if o.passed is not None]
+    experiment = page["e"]
     verdict = page["verdict"]
-    if verdict != "not run" and page["n_done"] < page["n_cells"]:
+    if verdict == "incomplete":
         verdict += f" ({page['n_done']} of {page['n_cells']} cells)"
+    took = f"with [{experiment.uses}]({experiment.uses}.md)" if experiment.uses else page["minutes"]
     return {
-        "id": page["e"].id,
-        "is_study": page["e"].is_study,
-        "title": page["e"].title,
+        "id": experiment.id,
+        "is_study": experiment.is_study,
+        "title": experiment.title,
         "verdict": verdict,
-        "held": f"{sum(o.passed for o in bounded)} of {len(bounded)}" if bounded else "–",
-        "minutes": page["minutes"] if page["n_done"] and not page["e"].uses else "–",
+        "held": summary.held(o for o in page["outcomes"] if not o.check.ours),
+        "ours": summary.held(o for o in page["outcomes"] if o.check.ours),
+        "took": took if page["n_done"] else "–",
     }
 
 
 def _check(outcome: summary.Outcome) -> dict[str, str]:
     check = outcome.check
-    group = ", ".join(f"{summary.plain(v)}" for v in outcome.group.values())
+    group = ", ".join(names.value(f, v) for f, v in outcome.group.items())
     value = "not run" if outcome.value is None else f"{outcome.value:.3g}"
     if outcome.group and outcome.mean is not None:
         value += f" ({outcome.mean:.3g})"
@@ -134,7 +136,7 @@ def _check(outcome: summary.Outcome) -> dict[str, str]:
         "claim": check.claim,
         "group": f" (worst: {group})" if group else "",
         "note": f"; {check.note}" if check.note else "",
-        "paper": "–" if check.paper is None else f"{check.paper:g}",
+        "paper": "ours" if check.ours else "–" if check.paper is None else f"{check.paper:g}",
         "value": value,
         "bound": " and ".join(summary.bounds(check)) or "–",
         "holds": {True: "yes", False: "**no**", None: "–"}[outcome.passed],
@@ -142,13 +144,13 @@ def _check(outcome: summary.Outcome) -> dict[str, str]:
 
 
 def _paper_value(
-    value: Any, ours: summary.Mean | None, fields: Sequence[str], rows: Sequence[Row]
+    value: PaperValue, ours: summary.Mean, fields: Sequence[str], rows: Sequence[Row]
 ) -> dict[str, Any]:
     paper = summary.Mean(value.value, float("nan") if value.std is None else value.std, 1)
-    ratio = "–" if ours is None or not value.value else f"{ours.value / value.value:.2f}"
+    ratio = f"{ours.value / value.value:.2f}" if value.value else "–"
     return {
-        "fields": [summary.plain(_measured(value.where.get(f), f, rows)) for f in fields],
-        "metric": value.metric,
+        "fields": [names.value(f, _measured(value.where.get(f), f, rows)) for f in fields],
+        "metric": names.metric(value.metric),
         "paper": summary.show(paper),
         "ours": summary.show(ours),
         "ratio": ratio,
@@ -171,10 +173,10 @@ def _by_stage(stages: Sequence[Stage]) -> list[dict[str, str]]:
             lines.setdefault(key, []).append(stage.name)
     return [
         {
-            "stage": "all" if len(names) == len(stages) else ", ".join(names),
+            "stage": "all" if len(members) == len(stages) else ", ".join(members),
             **dict(zip(("name", "offline", "paper", "source"), key, strict=True)),
         }
-        for key, names in lines.items()
+        for key, members in lines.items()
     ]
 
 

@@ -145,7 +145,8 @@ def reproduce(
     Raises
     ------
     MissingDataError
-        Data that a stage cannot go without; what was measured before is kept.
+        Data that a stage cannot go without, or without which there is no cell at all;
+        what was measured before is kept.
     ValueError
         A preset that the experiment does not have.
     """
@@ -186,6 +187,8 @@ def reproduce(
                 outcome.n_run += 1
                 at += 1
                 on_cell(stage.name, at, len(todo))
+    if outcome.missing and not outcome.n_run and not outcome.n_before:
+        raise MissingDataError(outcome.missing[0])
     return outcome
 
 
@@ -215,12 +218,17 @@ def _calls(stage: Stage, cells: list[dict[str, Any]], run: Run, jobs: int) -> It
     told: set[tuple[type[Warning], str]] = set()
     with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
         parallel = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch=jobs)
-        calls = (joblib.delayed(_call_apart)(stage, cell, silent) for cell in cells)
-        for result, warned in parallel(calls):
-            for category, message in set(warned) - told:  # each process would say it again
-                warnings.warn(message, category, stacklevel=2)
-            told.update(warned)
-            yield result
+        calls = parallel(joblib.delayed(_call_apart)(stage, cell, silent) for cell in cells)
+        try:
+            for result, warned in calls:
+                for category, message in set(warned) - told:  # each process would say it again
+                    warnings.warn(message, category, stacklevel=2)
+                told.update(warned)
+                yield result
+        finally:
+            with warnings.catch_warnings():  # of the cells that an error cuts short
+                warnings.filterwarnings("ignore", ".*have been cancelled.*")
+                calls.close()
 
 
 def _call_apart(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,31 +60,49 @@ def run_on_screen(
     """Run an experiment with its progress shown, print its tables, and return what came of it."""
     shown = load_experiment(name)
     source = load_experiment(shown.source)
-    with _progress(console, source.id) as (on_cell, say):
-        outcome = reproduce(
-            source,
-            preset=preset,
-            data_dir=data_dir,
-            results_dir=results_dir,
-            work_dir=work_dir,
-            logger=logger,
-            on_cell=on_cell,
-            say=say,
-        )
+    path = results.results_path(results_dir, preset, source.id)
+    if shown.uses:
+        console.print(f"{name} is drawn from the results of {shown.uses}")
+    try:
+        with _progress(console, source.id) as (on_cell, say):
+            outcome = reproduce(
+                source,
+                preset=preset,
+                data_dir=data_dir,
+                results_dir=results_dir,
+                work_dir=work_dir,
+                logger=logger,
+                on_cell=on_cell,
+                say=say,
+            )
+    except KeyboardInterrupt:
+        console.print(f"what was measured is kept in {path}; the same command goes on from there")
+        raise
     found = summary.evaluate(shown, results_dir, preset)
     print_findings(shown, found, console)
-    console.print(
-        f"{outcome.n_run} cells run, {outcome.n_before} were there, "
-        f"{len(outcome.missing)} left out; results in "
-        f"{results.results_path(results_dir, preset, source.id)}"
-    )
-    for text in dict.fromkeys(outcome.missing):
-        console.print(f"left out: {text}")
+    left_out = Counter(outcome.missing)
+    if outcome.n_run or left_out:
+        console.print(
+            f"{outcome.n_run} cells run, {outcome.n_before} were there, "
+            f"{len(outcome.missing)} left out; results in {path}"
+        )
+    else:
+        console.print(
+            f"nothing was run: all {outcome.n_before} cells were in {path}, measured "
+            f"{_when(found.lines)}; --results FOLDER measures anew"
+        )
+    for text, n in left_out.items():
+        console.print(f"left out ({n} cells): {text}")
     return _as_json(shown, found) | {
         "preset": preset,
         "cells_run": outcome.n_run,
-        "left_out": outcome.missing,
+        "left_out": [{"cells": n, "why": text} for text, n in left_out.items()],
     }
+
+
+def _when(lines: Sequence[Mapping[str, Any]]) -> str:
+    days = sorted({str(line["time"])[:10] for line in lines})
+    return f"on {days[0]}" if len(days) == 1 else f"from {days[0]} to {days[-1]}"
 
 
 def _as_json(experiment: Experiment, found: summary.Findings) -> dict[str, Any]:
@@ -108,6 +127,8 @@ def _as_json(experiment: Experiment, found: summary.Findings) -> dict[str, Any]:
 
 def print_findings(experiment: Experiment, found: summary.Findings, console: Console) -> None:
     """Print the tables and the checks of an experiment."""
+    if found.verdict == "small form":
+        console.print("The small form shows that the code runs; its numbers measure nothing.\n")
     for table in experiment.tables:
         header, body = summary.pivot(table, found.rows)
         if body:

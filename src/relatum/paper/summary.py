@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from relatum.paper import results
+from relatum.paper import names, results
 from relatum.paper.experiment import (
     Check,
     Experiment,
@@ -21,7 +21,9 @@ from relatum.paper.experiment import (
     matches,
 )
 
-Verdict = Literal["agrees", "differs", "goals met", "goals missed", "not run"]
+Verdict = Literal[
+    "agrees", "differs", "goals met", "goals missed", "incomplete", "not run", "small form"
+]
 OF_STUDIES: dict[Verdict, Verdict] = {"agrees": "goals met", "differs": "goals missed"}
 """What is said where there is no paper to agree with, but goals."""
 
@@ -115,12 +117,19 @@ def _passed(check: Check, values: Sequence[tuple[float, Any]]) -> bool | None:
     return all(low <= value <= high for value, _ in values)
 
 
-def verdict(outcomes: Sequence[Outcome], rows: Sequence[Row]) -> Verdict:
-    """``agrees`` where every bound holds and was measured, else ``differs``."""
-    bounded = [o for o in outcomes if o.check.at_least is not None or o.check.at_most is not None]
+def verdict(outcomes: Sequence[Outcome], rows: Sequence[Row], complete: bool = True) -> Verdict:
+    """``agrees`` where every bound on a claim of the paper holds, else ``differs``.
+
+    Bounds of ours (``Check.ours``) are counted apart; where there are no others, they
+    decide. ``incomplete``: cells are missing, or a bound has nothing to be held against.
+    """
+    bounded = [o for o in outcomes if bounds(o.check)]
+    deciding = [o for o in bounded if not o.check.ours] or bounded
     if not rows or all(o.value is None for o in outcomes):
         return "not run"
-    return "agrees" if bounded and all(o.passed for o in bounded) else "differs"
+    if not complete or any(o.passed is None for o in deciding):
+        return "incomplete"
+    return "agrees" if deciding and all(o.passed for o in deciding) else "differs"
 
 
 @dataclass(frozen=True)
@@ -132,19 +141,40 @@ class Findings:
     outcomes: list[Outcome]
     verdict: Verdict
     seconds: float
+    n_cells: int
+
+    @property
+    def n_done(self) -> int:
+        """How many cells have results."""
+        return len({line["key"] for line in self.lines})
 
 
 def evaluate(experiment: Experiment, results_dir: Path, preset: Preset) -> Findings:
-    """Read an experiment's results and hold its checks against them."""
+    """Read an experiment's results and hold its checks against them.
+
+    The small form shows that the code runs: its numbers are held against nothing.
+    """
     source = load_experiment(experiment.source)
     path = results.results_path(results_dir, preset, source.id)
     lines = source.current(results.read(path), preset)
     rows = results.rows_of(lines)
+    done = {line["key"] for line in lines}
+    needed = [s.key(c) for s in source.stages if not s.optional for c in s.cells(preset)]
+    n_cells = sum(len(stage.cells(preset)) for stage in source.stages)
+    if preset == "small":
+        return Findings(lines, rows, [], "small form", seconds_of(lines), n_cells)
     outcomes = [run_check(check, rows) for check in experiment.checks]
-    said = verdict(outcomes, rows)
+    said = verdict(outcomes, rows, complete=done.issuperset(needed))
     if experiment.is_study:
         said = OF_STUDIES.get(said, said)
-    return Findings(lines, rows, outcomes, said, seconds_of(lines))
+    return Findings(lines, rows, outcomes, said, seconds_of(lines), n_cells)
+
+
+def held(outcomes: Iterable[Outcome]) -> str:
+    """Write how many bounds are held, of how many."""
+    passed = [o.passed for o in outcomes if bounds(o.check)]
+    measured = any(p is not None for p in passed)
+    return f"{sum(p is True for p in passed)} of {len(passed)}" if measured else "–"
 
 
 def bounds(check: Check) -> list[str]:
@@ -163,8 +193,13 @@ def against_paper(
     ]
 
 
-def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the lines of a table, each cell a mean ± std."""
+def pivot(
+    table: Table, rows: Sequence[Row], counted: bool = False
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the lines of a table, each cell a mean ± std.
+
+    ``counted``: the last column says of how many rows a line's means are.
+    """
     rows = [row for row in rows if matches(row, table.where)]
     rows = [row for row in rows if any(is_number(row.get(m)) for m in table.metrics)]
     columns = list(groups(rows, table.columns))
@@ -179,16 +214,17 @@ def pivot(table: Table, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]
             if tuple(row.get(c) for c in table.columns) == column
         )
     ]
-    header = [*table.rows, *(_heading(column, metric, table) for column, metric in shown)]
+    header = [*map(names.field, table.rows), *(_heading(c, metric, table) for c, metric in shown)]
+    if counted:
+        header.append("n")
     body = []
-    for names in _ordered(list(lines)):
-        members = lines[names]
-        by_column = groups(members, table.columns)
-        cells = [
-            show(mean_of(by_column.get(column, []), metric), table.digits_of(metric))
-            for column, metric in shown
-        ]
-        body.append([*map(plain, names), *cells])
+    for line in _ordered(list(lines)):
+        by_column = groups(lines[line], table.columns)
+        means = [(mean_of(by_column.get(column, []), metric), metric) for column, metric in shown]
+        cells = [show(mean, table.digits_of(metric)) for mean, metric in means]
+        if counted:
+            cells.append(" / ".join(sorted({str(mean.n) for mean, _ in means if mean})))
+        body.append([*(names.value(f, v) for f, v in zip(table.rows, line, strict=True)), *cells])
     return header, body
 
 
@@ -206,30 +242,24 @@ def _ordered(lines: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def _heading(column: tuple[Any, ...], metric: str, table: Table) -> str:
-    names = [
-        f"{field}: {plain(value)}" if isinstance(value, bool) else plain(value)
+    words = [
+        f"{names.field(field)}: {name}" if name in ("yes", "no") else name
         for field, value in zip(table.columns, column, strict=True)
-        if value is not None
+        if value is not None and (name := names.value(field, value))
     ]
-    return " ".join([*names, metric] if len(table.metrics) > 1 or not names else names)
+    if len(table.metrics) == 1 and words:
+        return ", ".join(words)
+    return ", ".join([*words, names.metric(metric)])
 
 
 def show(mean: Mean | None, digits: int = 2) -> str:
-    """Write a mean with its standard deviation; a dash where there is none."""
+    """Write a mean with its standard deviation, if that shows; a dash where there is none."""
     if mean is None:
         return "–"
-    if math.isnan(mean.std):
+    spread = "" if math.isnan(mean.std) else f"{mean.std:.{digits}f}"
+    if not spread or not float(spread):
         return f"{mean.value:.{digits}f}"
-    return f"{mean.value:.{digits}f} ± {mean.std:.{digits}f}"
-
-
-def plain(value: Any) -> str:
-    """Write a field's value, or several that will do, for people."""
-    if value is None:
-        return "–"
-    if isinstance(value, list):
-        return " / ".join(map(plain, value))
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return f"{mean.value:.{digits}f} ± {spread}"
 
 
 def seconds_of(lines: Iterable[Mapping[str, Any]]) -> float:
