@@ -180,7 +180,7 @@ def test_the_relative_methods_are_the_projection_and_its_inverse():
 
 
 def test_auto_is_about_as_good_as_the_best_method():
-    X, Y = spaces(n=400, d_x=12, d_y=12, noise=0.4)
+    X, Y = spaces(n=400, d_x=12, d_y=12, noise=0.8)  # less, and every method finds all
     scores = {m: Translation(m).fit(X[:80], Y[:80]).score(X[80:], Y[80:]) for m in METHODS}
     auto = Translation().fit(X[:80], Y[:80])
     assert set(auto.scores_) >= set(METHODS)

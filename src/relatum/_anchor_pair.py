@@ -9,6 +9,9 @@ import numpy as np
 from relatum import _linear_maps as linear
 from relatum._gemm import unit_rows
 from relatum._linear_maps import Factors
+from relatum._principal_axes import PrincipalAxes
+
+BothAxes = tuple[PrincipalAxes | None, PrincipalAxes | None]
 
 
 class AnchorPair:
@@ -20,12 +23,20 @@ class AnchorPair:
         Less their means ``mean_a`` and ``mean_b``.
     whole : AnchorPair or None
         Where these are a part of more anchors: those, which then choose penalty and rank.
+    known_axes : pair of PrincipalAxes or None
+        Of all that is known of each encoder; None: of its anchors.
     """
 
-    def __init__(self, X: np.ndarray, Y: np.ndarray, whole: AnchorPair | None = None) -> None:
+    def __init__(
+        self,
+        X: np.ndarray,
+        Y: np.ndarray,
+        whole: AnchorPair | None = None,
+        known_axes: BothAxes = (None, None),
+    ) -> None:
         self.mean_a, self.mean_b = X.mean(axis=0), Y.mean(axis=0)
         self.A, self.B = X - self.mean_a, Y - self.mean_b
-        self.whole = whole
+        self.whole, self.known_axes = whole, known_axes
         self._without: dict[bytes, AnchorPair] = {}
 
     def __len__(self) -> int:
@@ -34,7 +45,7 @@ class AnchorPair:
     def part(self, rows: np.ndarray) -> AnchorPair:
         """Return some of the anchors, in single precision."""
         X, Y = (M[rows] + mean for M, mean in ((self.A, self.mean_a), (self.B, self.mean_b)))
-        return AnchorPair(X.astype(np.float32), Y.astype(np.float32), self)
+        return AnchorPair(X.astype(np.float32), Y.astype(np.float32), self, self.known_axes)
 
     def without(self, rows: np.ndarray) -> AnchorPair:
         """Return all but some of the anchors, in single precision; the same one each time."""
@@ -47,9 +58,9 @@ class AnchorPair:
         """Return the same anchors the other way; what is decomposed already serves it too."""
         other = AnchorPair.__new__(AnchorPair)
         other.A, other.B, other.mean_a, other.mean_b = self.B, self.A, self.mean_b, self.mean_a
-        other.whole = whole
+        other.whole, other.known_axes = whole, (self.known_axes[1], self.known_axes[0])
         other._without = {rows: part.swapped(other) for rows, part in self._without.items()}
-        twins = {"factors_a": "factors_b", "units_a": "units_b"}
+        twins = {"factors_a": "factors_b", "units_a": "units_b", "axes_a": "axes_b"}
         for name, twin in (twins | {b: a for a, b in twins.items()}).items():
             if name in self.__dict__:
                 other.__dict__[twin] = self.__dict__[name]
@@ -76,6 +87,16 @@ class AnchorPair:
     def units_b(self) -> Factors:
         """Of the anchors of Y at unit norm."""
         return linear.factors(unit_rows(self.B))
+
+    @cached_property
+    def axes_a(self) -> PrincipalAxes:
+        """Of X's encoder."""
+        return self.known_axes[0] or PrincipalAxes.of(self.A + self.mean_a)
+
+    @cached_property
+    def axes_b(self) -> PrincipalAxes:
+        """Of Y's encoder."""
+        return self.known_axes[1] or PrincipalAxes.of(self.B + self.mean_b)
 
     @cached_property
     def isometry(self) -> np.ndarray:

@@ -35,7 +35,9 @@ def fit(
     given = translation_inputs(paths, anchors, columns)
     started = time.perf_counter()
     with _terminal.Progress("fitting") as bar:
-        found = Translation(**settings).fit(given.X, given.Y)
+        found = Translation(**settings).fit(
+            given.X, given.Y, X_background=given.source, y_background=given.index
+        )
         seconds = round(time.perf_counter() - started, 3)
         bar.step("predicting quality")
         predicted = _predicted(found, given)

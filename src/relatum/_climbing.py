@@ -14,6 +14,7 @@ import numpy as np
 
 from relatum._gemm import unit_rows
 from relatum._linear_maps import isometry
+from relatum._principal_axes import PrincipalAxes
 
 LEVELS = (8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256)
 """Numbers of principal axes."""
@@ -56,7 +57,7 @@ def climbs(
     and ``later`` are the weights w in the first climb and after it. With ``sinkhorn`` the
     first climb makes P doubly stochastic while axes are few, so that every item pulls.
     """
-    to_x, to_y = _Axes.of(x), _Axes.of(y)
+    to_x, to_y = (PrincipalAxes.of(side, LEVELS[-1]) for side in (x, y))
     fx, fy, ga, gb = to_x(x), to_y(y), to_x(a), to_y(b)
     widest = min(fx.shape[1], fy.shape[1])
     levels = [k for k in LEVELS if k < widest] + [widest]
@@ -92,25 +93,6 @@ def _found(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.nda
     own = np.sum(unit_rows(a) * unit_rows(b), axis=1)
     ahead = unit_rows(a) @ unit_rows(y).T, unit_rows(b) @ unit_rows(x).T
     return np.asarray((ahead[0].max(axis=1) < own) & (ahead[1].max(axis=1) < own))
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """Principal axes of a side's items at unit norm, the strongest first."""
-
-    mean: np.ndarray
-    axes: np.ndarray
-
-    @classmethod
-    def of(cls, x: np.ndarray) -> _Axes:
-        mean = x.mean(axis=0)
-        z = unit_rows(x - mean)
-        w, V = np.linalg.eigh(z.T.astype(np.float64) @ z)
-        order = np.argsort(-w)[: min(z.shape[1], len(z) - 1, LEVELS[-1])]
-        return cls(mean, V[:, order].astype(x.dtype))
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(unit_rows(rows - self.mean) @ self.axes)
 
 
 def _kernel(S: np.ndarray) -> np.ndarray:

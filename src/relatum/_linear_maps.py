@@ -25,6 +25,14 @@ CONDITION = 1e-2
 """Directions of anchors below this share of the largest are noise to a plain inverse."""
 
 
+RANKS = 0.8
+"""How far principal axes that go together lie apart: a standard deviation of log(rank + 2)."""
+RANK_STEP = 0.1
+"""Axes of the target whose log(rank + 2) lies so near share one decomposition."""
+NOISE = 1.0
+"""What principal axes do not explain of one another, over what they do."""
+
+
 @dataclass(frozen=True)
 class Factors:
     """``A = U diag(s) Vt``, singular values of rounding size dropped."""
@@ -211,3 +219,47 @@ def through_relative(FA: Factors, FB: Factors, whiten: float | None) -> np.ndarr
     else:
         a, b = (F.s / np.sqrt(F.s**2 + whiten) for F in (FA, FB))
     return np.asarray(FA.Vt.T @ (a[:, None] * (FA.U.T @ FB.U) * b) @ FB.Vt)
+
+
+def between_axes(a: np.ndarray, b: np.ndarray, strengths: np.ndarray) -> np.ndarray:
+    r"""Return the map of coordinates along principal axes that is likeliest a priori.
+
+    Entry :math:`c_{ij}` of the map is Gaussian with the variance
+
+    .. math:: v_{ij} = w_{ij} / \sigma_i^2, \quad \textstyle\sum_i w_{ij} = 1, \quad
+        w_{ij} \propto \sigma_i^2 \exp(-(\log(i + 2) - \log(j + 2))^2 / 2 h^2),
+
+    i and j being the ranks of the axes from 0, σ their ``strengths`` and h :data:`RANKS`: what
+    is strong in one encoder is strong in the other. The map is the posterior mean given
+    the anchors, whose noise is :data:`NOISE` times the variance that the map explains.
+
+    Parameters
+    ----------
+    a, b : array (n_anchors, n_axes_x), array (n_anchors, n_axes_y)
+        Anchors along the axes of their sides, the strongest first.
+    strengths : array (n_axes_x,)
+    """
+    rank_a, rank_b = (np.log(np.arange(M.shape[1]) + 2) for M in (a, b))
+    groups = np.round(rank_b / RANK_STEP).astype(int)
+    few = 2 * len(a) < a.shape[1]
+    products = None if few else a.T @ a
+    out = np.zeros((a.shape[1], b.shape[1]), dtype=a.dtype)
+    for group in np.unique(groups):
+        columns = np.flatnonzero(groups == group)
+        apart = rank_a - rank_b[columns].mean()
+        share = strengths**2 * np.exp(-(apart**2) / (2 * RANKS**2))
+        std = (np.sqrt(share / share.sum()) / strengths).astype(a.dtype)
+        target = b[:, columns]
+        if products is None:
+            z = a * std
+            solved = z.T @ _solved(z @ z.T, target)
+        else:
+            solved = _solved(products * np.outer(std, std), std[:, None] * (a.T @ target))
+        out[:, columns] = std[:, None] * solved
+    return out
+
+
+def _solved(K: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return ``(K + NOISE I)^-1 right``."""
+    K[np.diag_indices(len(K))] += NOISE
+    return np.asarray(cho_solve(cho_factor(K, overwrite_a=True), right))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from relatum import _array, _gemm, _validation
-from relatum._anchor_pair import AnchorPair
+from relatum._anchor_pair import AnchorPair, BothAxes
 from relatum._array import Array
 from relatum._kernel_maps import KernelPart
 from relatum._translation_methods import METHODS
@@ -63,13 +63,19 @@ class TranslationMap:
 
 
 def fit_translation(
-    X_anchors: Array, Y_anchors: Array, *, method: str = "ridge", scale: float = 1.0
+    X_anchors: Array,
+    Y_anchors: Array,
+    *,
+    method: str = "ridge",
+    scale: float = 1.0,
+    axes: BothAxes = (None, None),
 ) -> TranslationMap:
     """Fit one method to parallel anchors: NumPy arrays of one precision.
 
     Both sides' means are subtracted, the method maps what is left, ``scale`` multiplies
-    that, and the target's mean is added. :class:`relatum.Translation` checks its input and
-    chooses method and scale.
+    that, and the target's mean is added. ``axes`` are both encoders' principal axes, where
+    more is known of these than the anchors. :class:`relatum.Translation` checks its input
+    and chooses method and scale.
 
     Raises
     ------
@@ -86,7 +92,8 @@ def fit_translation(
     True
     """
     _validation.check_choice(method, "method", METHODS)
-    return fit_pair(AnchorPair(np.asarray(X_anchors), np.asarray(Y_anchors)), method, scale)
+    pair = AnchorPair(np.asarray(X_anchors), np.asarray(Y_anchors), known_axes=axes)
+    return fit_pair(pair, method, scale)
 
 
 def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMap:
@@ -96,7 +103,8 @@ def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMa
     kernel = fitted.kernel
     if kernel is not None:
         kernel = KernelPart(kernel.anchors, scale * kernel.coefficients)
-    bias = pair.mean_b - pair.mean_a @ matrix
+    mean_a, mean_b = fitted.means or (pair.mean_a, pair.mean_b)
+    bias = mean_b - mean_a @ matrix
     spread = pair.A.std(axis=0)
     return TranslationMap(matrix, bias, pair.mean_a, kernel, fitted.chosen, spread)
 

@@ -14,12 +14,16 @@ from relatum._kernel_maps import KernelPart, kernel_ridge
 
 @dataclass(frozen=True)
 class Fitted:
-    """A map of centred rows: ``z @ matrix``, and a kernel part where there is one."""
+    """A map of centred rows: ``z @ matrix``, and a kernel part where there is one.
+
+    ``means`` are those of both sides, where they are not the anchors'.
+    """
 
     matrix: np.ndarray
     kernel: KernelPart | None = None
     chosen: dict[str, float] = field(default_factory=dict)
     """Penalties and ranks that the data chose."""
+    means: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,16 @@ def procrustes_kernel(pair: AnchorPair) -> Fitted:
     return Fitted(scale * pair.isometry, kernel_ridge(pair.A, pair.B - scale * turned))
 
 
+def spectral(pair: AnchorPair) -> Fitted:
+    """Ridge regression between the sides' principal axes; those of near rank go together."""
+    own, other = pair.axes_a, pair.axes_b
+    X, Y = pair.A + pair.mean_a, pair.B + pair.mean_b
+    inner = linear.between_axes(own(X), other(Y), own.strengths)
+    lengths = [np.mean(np.linalg.norm(M - s.mean, axis=1)) for M, s in ((X, own), (Y, other))]
+    matrix = (own.axes @ inner @ other.axes.T) * (lengths[1] / lengths[0])
+    return Fitted(matrix.astype(pair.A.dtype), means=(own.mean, other.mean))
+
+
 METHODS: dict[str, Method] = {
     "mean_shift": Method(
         mean_shift, "subtracts one mean, adds the other", shrinks=False, same_width=True
@@ -93,6 +107,7 @@ METHODS: dict[str, Method] = {
     "relative": Method(relative, "relative projection and its inverse"),
     "whitened": Method(whitened, "the same, whitened"),
     "cca": Method(cca, "canonical correlation, with a ridge"),
+    "spectral": Method(spectral, "ridge regression between principal axes of near rank"),
     "procrustes_kernel": Method(
         procrustes_kernel, "an isometry and a kernel ridge residual", largest=4000
     ),

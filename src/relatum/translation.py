@@ -17,6 +17,7 @@ from relatum import _array, _validation
 from relatum._anchor_pair import AnchorPair
 from relatum._array import Array
 from relatum._held_out import CRITERIA, Folds, HeldOut
+from relatum._principal_axes import ENOUGH, PrincipalAxes
 from relatum._translation_map import TranslationMap, fit_pair, fit_translation, translate
 from relatum._translation_methods import METHODS
 from relatum._wrong_pairs import wrong_pairs
@@ -27,6 +28,7 @@ __all__ = ["METHODS", "Translation", "TranslationMap", "fit_translation", "trans
 NONE = np.zeros(0, dtype=np.int64)
 N_PERMUTATIONS = 50
 """Of the test for anchors that are not parallel."""
+AXES = ("axes_x", "axes_y")
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
 
@@ -61,6 +63,8 @@ class Translation(TransformerMixin, BaseEstimator):
     scale_ : float
         What :attr:`rescale` multiplies by.
     forward_, backward_ : TranslationMap
+    axes_ : pair of PrincipalAxes or None
+        Of what ``fit`` was given beside the anchors.
 
     Examples
     --------
@@ -88,7 +92,15 @@ class Translation(TransformerMixin, BaseEstimator):
         self.robust = robust
         self.random_state = random_state
 
-    def fit(self, X: Array, y: Array, *, labels: Any = None) -> Self:
+    def fit(
+        self,
+        X: Array,
+        y: Array,
+        *,
+        labels: Any = None,
+        X_background: Array | None = None,
+        y_background: Array | None = None,
+    ) -> Self:
         """Fit on parallel anchors.
 
         Parameters
@@ -98,6 +110,12 @@ class Translation(TransformerMixin, BaseEstimator):
             Row i is the same item as row i of ``X``.
         labels : array (n_anchors,), optional
             Classes, for ``criterion="accuracy"``.
+        X_background : array (n, n_features_x), optional
+        y_background : array (m, n_features_y), optional
+            Other rows of each encoder, such as the whole corpus or index; which items are
+            in both need not be known. The method ``spectral`` takes principal axes from
+            them, which makes most of the difference below some 300 anchors. Without them it
+            takes those of the anchors.
 
         Raises
         ------
@@ -123,7 +141,11 @@ class Translation(TransformerMixin, BaseEstimator):
             _validation.check_distinct(M, name)
         if len(A) >= 5:
             parallel_test(A, B, n_permutations=N_PERMUTATIONS)
-        pair, labels = self._without_wrong(AnchorPair(A, B), labels)
+        self.axes_ = (
+            self._axes_of(X_background, "X_background", A),
+            self._axes_of(y_background, "y_background", B),
+        )
+        pair, labels = self._without_wrong(AnchorPair(A, B, known_axes=self.axes_), labels)
         self.n_features_in_, self.n_features_out_ = A.shape[1], B.shape[1]
         self.n_anchors_ = len(pair)
         self.method_, self.scores_, self.scale_ = self._choose(pair, labels)
@@ -131,6 +153,18 @@ class Translation(TransformerMixin, BaseEstimator):
         pair = pair.swapped()
         self.backward_ = self._fit(pair, self._scale(Folds(pair, self.random_state)))
         return self
+
+    def _axes_of(self, M: Array | None, name: str, anchors: np.ndarray) -> PrincipalAxes | None:
+        if M is None:
+            return None
+        M = _validation.as_matrix(M, name, min_rows=3)
+        side = "X" if name.startswith("X") else "y"
+        _validation.check_same_features(M, name, anchors, side)
+        rows = np.random.default_rng(self.random_state).permutation(M.shape[0])[:ENOUGH]
+        part = _validation.as_matrix(_array.to_numpy(M[np.sort(rows)]), name, finite=True)
+        if not np.any(part != part[0]):
+            raise ValueError(f"{name} has {len(part)} rows that are all the same; expected others")
+        return PrincipalAxes.of(np.asarray(part, dtype=np.float32))
 
     def _without_wrong(self, pair: AnchorPair, labels: Any) -> tuple[AnchorPair, Any]:
         """Leave wrong pairs out, and say which."""
@@ -144,7 +178,8 @@ class Translation(TransformerMixin, BaseEstimator):
         )
         right = np.setdiff1d(np.arange(len(pair)), self.wrong_anchors_)
         X, Y = pair.A[right] + pair.mean_a, pair.B[right] + pair.mean_b
-        return AnchorPair(X, Y), None if labels is None else np.asarray(labels)[right]
+        kept = AnchorPair(X, Y, known_axes=pair.known_axes)
+        return kept, None if labels is None else np.asarray(labels)[right]
 
     def _choose(self, pair: AnchorPair, labels: Any) -> tuple[str, dict[str, float], float]:
         """Return the method, every method's score on held-out anchors, and the scale."""
@@ -242,7 +277,9 @@ class Translation(TransformerMixin, BaseEstimator):
         if self.method_ == UNCHANGED:
             return lambda X: X
         kept = np.setdiff1d(np.arange(len(A)), part)
-        fitted = fit_translation(A[kept], B[kept], method=self.method_, scale=self.scale_)
+        fitted = fit_translation(
+            A[kept], B[kept], method=self.method_, scale=self.scale_, axes=self.axes_
+        )
         return lambda X: np.asarray(translate(X, fitted))
 
     def score(self, X: Array, y: Array) -> float:
@@ -260,7 +297,10 @@ class Translation(TransformerMixin, BaseEstimator):
         """Return tensors and a manifest that :mod:`relatum.artifact` can write."""
         check_is_fitted(self)
         forward, backward = self.forward_, self.backward_
-        return forward.to_arrays("forward") | backward.to_arrays("backward"), {
+        arrays = forward.to_arrays("forward") | backward.to_arrays("backward")
+        for axes, name in zip(self.axes_, AXES, strict=True):
+            arrays |= {} if axes is None else axes.to_arrays(name)
+        return arrays, {
             "parameters": self.get_params(),
             "method": self.method_,
             "scores": self.scores_,
@@ -284,6 +324,9 @@ class Translation(TransformerMixin, BaseEstimator):
         chosen = manifest["chosen"]
         self.forward_ = TranslationMap.from_arrays(arrays, "forward", chosen["forward"])
         self.backward_ = TranslationMap.from_arrays(arrays, "backward", chosen["backward"])
+        self.axes_ = (
+            PrincipalAxes.from_arrays(arrays, AXES[0]), PrincipalAxes.from_arrays(arrays, AXES[1])
+        )  # fmt: skip
         return self
 
     def as_affine(self) -> tuple[np.ndarray, np.ndarray]:

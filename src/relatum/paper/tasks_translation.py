@@ -31,17 +31,21 @@ SPACES: dict[str, dict[str, Any]] = {
     "relative space, centred": {"center": True},
     "relative space, whitened": {"center": True, "whiten": 1.0},
     "relative space, kernel": {
-        "similarity": ("polynomial", {"degree": 3}), "center": True, "whiten": 0.1,
+        "similarity": ("polynomial", {"degree": 2}), "center": True, "whiten": 0.1,
     },
 }  # fmt: skip
 """Settings of :func:`relatum.relative_projection`, both sides onto their own anchors."""
 AUTO = "auto"
+BACKGROUND = ", background"
+"""Ends the name of a method that is given other rows of both encoders beside the anchors."""
 CHOICES = {
     "dataset": {**ITEMS, **DATASETS},
-    "methods": {AUTO: None, **METHODS, **SPACES},
+    "methods": [AUTO, *METHODS, *SPACES, *(m + BACKGROUND for m in (AUTO, *METHODS))],
     "anchor_method": SELECTIONS,
 }
 K = 10
+Known = tuple[np.ndarray, np.ndarray] | None
+"""Other rows of the source's and of the target's encoder."""
 
 
 def translate_items(
@@ -64,7 +68,9 @@ def translate_items(
     same_coordinates : list of str
         Encoders that share coordinates: rows of pairs of these are marked ``shared``.
     methods : list of str
-        Translations and relative spaces; ``auto`` chooses a translation.
+        Translations and relative spaces; ``auto`` chooses a translation. With
+        ``, background`` it is given half of the items that are not held out in each
+        encoder, none of them in both.
     n_test : int
         Items that are held out, drawn first; anchors are drawn from the others.
     predict : bool
@@ -84,7 +90,8 @@ def translate_items(
         X, Y = spaces[source], spaces[target]
         chosen = pool[_select(X[pool], n_anchors, anchor_method, seed)]
         for method in methods:
-            found = _measured(method, X[chosen], Y[chosen], X[test], Y[test], predict)
+            known = (X[pool[::2]], Y[pool[1::2]]) if method.endswith(BACKGROUND) else None
+            found = _measured(method, X[chosen], Y[chosen], X[test], Y[test], predict, known)
             rows.append(about | {"method": method} | found)
     return rows
 
@@ -125,7 +132,11 @@ def translate_heads(
                 P, T = _relative_rows(method, (A, B), (Z[source], X[target][kept]))
                 score = _head(T, y).score(P, y_test)
             else:
-                score = heads[target].score(_translated(method, A, B, Z[source]), y_test)
+                known = None
+                if method.endswith(BACKGROUND):
+                    known = X[source][kept[::2]], X[target][kept[1::2]]
+                rows_there = _fitted(method, A, B, known).transform(Z[source])
+                score = heads[target].score(np.asarray(rows_there), y_test)
             rows.append(
                 about
                 | {
@@ -159,10 +170,14 @@ def _relative_rows(
     return P, T
 
 
-def _translated(method: str, A: np.ndarray, B: np.ndarray, X: np.ndarray) -> np.ndarray:
+def _fitted(method: str, A: np.ndarray, B: np.ndarray, known: Known) -> Translation:
+    """Fit a translation by the name that it has in an experiment."""
+    name = method.removesuffix(BACKGROUND)
+    x, y = known or (None, None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RelatumWarning)  # of what is left as it is
-        return np.asarray(Translation(method, robust=method == AUTO).fit(A, B).transform(X))
+        translation = Translation(name, robust=name == AUTO)
+        return translation.fit(A, B, X_background=x, y_background=y)
 
 
 def grow_items(
@@ -245,21 +260,25 @@ def _select(X: np.ndarray, n: int, method: str, seed: int) -> np.ndarray:
 
 
 def _measured(
-    method: str, A: np.ndarray, B: np.ndarray, X: np.ndarray, Y: np.ndarray, predict: bool
+    method: str,
+    A: np.ndarray,
+    B: np.ndarray,
+    X: np.ndarray,
+    Y: np.ndarray,
+    predict: bool,
+    known: Known,
 ) -> Row:
     row: Row = {}
     started = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RelatumWarning)  # of what is left as it is
-        if method in SPACES:
-            P, T = _relative_rows(method, (A, B), (X, Y))
-        else:
-            fitted = Translation(method, robust=method == AUTO).fit(A, B)
-            row["fit_seconds"] = round(time.perf_counter() - started, 3)
-            P, T = np.asarray(fitted.transform(X)), Y
-            if method == AUTO:
-                row["chosen"] = fitted.method_
-            if method == AUTO and predict:
+    if method in SPACES:
+        P, T = _relative_rows(method, (A, B), (X, Y))
+    else:
+        fitted = _fitted(method, A, B, known)
+        row["fit_seconds"] = round(time.perf_counter() - started, 3)
+        P, T = np.asarray(fitted.transform(X)), Y
+        if method.startswith(AUTO):
+            row["chosen"] = fitted.method_
+            if predict:
                 row |= dict(_predicted(fitted, A, B, Y))
     plain = retrieval_quality(P, T, K, native=Y)
     soft = retrieval_quality(P, T, K, native=Y, penalty=hubness_penalty(T, P))

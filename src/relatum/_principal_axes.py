@@ -1,0 +1,58 @@
+"""The principal axes of a set of rows at unit norm, the strongest first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from relatum._gemm import unit_rows
+
+_PARTS = ("mean", "axes", "strengths")
+ENOUGH = 20_000
+"""Rows that axes are taken from; of more, so many at random."""
+
+
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Where the rows of one encoder lie, and along which directions they spread.
+
+    Attributes
+    ----------
+    mean : array (n_features,)
+    axes : array (n_features, n_axes)
+        Orthonormal columns.
+    strengths : array (n_axes,)
+        Root mean square of the coordinates, falling.
+    """
+
+    mean: np.ndarray
+    axes: np.ndarray
+    strengths: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray, largest: int | None = None) -> PrincipalAxes:
+        """Take the axes of rows that are centred and scaled to unit norm, at most ``largest``."""
+        mean = rows.mean(axis=0)
+        z = unit_rows(rows - mean)
+        w, V = np.linalg.eigh(z.T.astype(np.float64) @ z / len(z))
+        n = min(z.shape[1], len(z) - 1, largest or z.shape[1])
+        order = np.argsort(-w)[:n]
+        order = order[w[order] > w[order[0]] * np.finfo(np.float32).eps]
+        return cls(mean, V[:, order].astype(rows.dtype), np.sqrt(w[order]))
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Return the arrays under names that begin with ``prefix``."""
+        return {f"{prefix}.{name}": np.asarray(getattr(self, name)) for name in _PARTS}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> PrincipalAxes | None:
+        """Rebuild what :meth:`to_arrays` took apart; None where there is nothing."""
+        if f"{prefix}.mean" not in arrays:
+            return None
+        return cls(*(np.asarray(arrays[f"{prefix}.{name}"]) for name in _PARTS))
+
+    def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the coordinates of rows, centred and at unit norm."""
+        return np.asarray(unit_rows(rows - self.mean) @ self.axes)
