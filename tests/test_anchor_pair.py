@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relatum._anchor_pair import AnchorPair
 from relatum._held_out import ENOUGH, Folds
 from relatum._linear_maps import factors, unit_ridge
+from relatum._principal_axes import PrincipalAxes
 from relatum._translation_map import fit_pair
 from relatum._translation_methods import METHODS
 
@@ -84,3 +85,17 @@ def test_unit_ridge_is_scikit_learns(n):
     a, b = (M / np.linalg.norm(M, axis=1, keepdims=True) for M in (A, B))
     theirs = Ridge(alpha=0.7, fit_intercept=False).fit(a, b).coef_.T
     np.testing.assert_allclose(unit_ridge(A, B, 0.7), theirs, atol=1e-9)
+
+
+def test_the_axes_of_anchors_are_those_of_their_rows():
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(40, 6)) + 1, rng.normal(size=(40, 5))
+    pair = AnchorPair(X, Y)
+    for found, rows in ((pair.axes_a, X), (pair.axes_b, Y)):
+        own = PrincipalAxes.of(rows)
+        np.testing.assert_allclose(found.strengths, own.strengths)
+        np.testing.assert_allclose(np.abs(found(rows)), np.abs(own(rows)), atol=1e-9)
+    known = PrincipalAxes.of(X)
+    other = AnchorPair(X, Y, known_axes=(known, None))
+    assert other.without(np.arange(9)).axes_a is known
+    assert other.swapped().axes_b is known

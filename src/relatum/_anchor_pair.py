@@ -91,12 +91,12 @@ class AnchorPair:
     @cached_property
     def axes_a(self) -> PrincipalAxes:
         """Of X's encoder."""
-        return self.known_axes[0] or PrincipalAxes.of(self.A + self.mean_a)
+        return self.known_axes[0] or _axes(self.mean_a, self.units_a, len(self))
 
     @cached_property
     def axes_b(self) -> PrincipalAxes:
         """Of Y's encoder."""
-        return self.known_axes[1] or PrincipalAxes.of(self.B + self.mean_b)
+        return self.known_axes[1] or _axes(self.mean_b, self.units_b, len(self))
 
     @cached_property
     def isometry(self) -> np.ndarray:
@@ -135,3 +135,8 @@ class AnchorPair:
         predicted = self.A[held].astype(np.float32) @ (linear.ridge(F, half.B, penalty) @ Q)
         truth = self.B[held].astype(np.float32) @ Q
         return np.cumsum(np.sum(truth**2 - (truth - predicted) ** 2, axis=0))
+
+
+def _axes(mean: np.ndarray, units: Factors, n: int) -> PrincipalAxes:
+    """Return the principal axes of anchors whose unit rows are decomposed already."""
+    return PrincipalAxes(mean, units.Vt.T, units.s / np.sqrt(n))

@@ -27,7 +27,7 @@ CONDITION = 1e-2
 
 RANKS = 0.8
 """How far principal axes that go together lie apart: a standard deviation of log(rank + 2)."""
-RANK_STEP = 0.1
+RANK_STEP = 0.25
 """Axes of the target whose log(rank + 2) lies so near share one decomposition."""
 NOISE = 1.0
 """What principal axes do not explain of one another, over what they do."""
@@ -242,19 +242,19 @@ def between_axes(a: np.ndarray, b: np.ndarray, strengths: np.ndarray) -> np.ndar
     rank_a, rank_b = (np.log(np.arange(M.shape[1]) + 2) for M in (a, b))
     groups = np.round(rank_b / RANK_STEP).astype(int)
     few = 2 * len(a) < a.shape[1]
-    products = None if few else a.T @ a
+    products = None if few else (a.T @ a, a.T @ b)
     out = np.zeros((a.shape[1], b.shape[1]), dtype=a.dtype)
     for group in np.unique(groups):
         columns = np.flatnonzero(groups == group)
         apart = rank_a - rank_b[columns].mean()
         share = strengths**2 * np.exp(-(apart**2) / (2 * RANKS**2))
         std = (np.sqrt(share / share.sum()) / strengths).astype(a.dtype)
-        target = b[:, columns]
         if products is None:
             z = a * std
-            solved = z.T @ _solved(z @ z.T, target)
+            solved = z.T @ _solved(z @ z.T, b[:, columns])
         else:
-            solved = _solved(products * np.outer(std, std), std[:, None] * (a.T @ target))
+            own, with_b = products
+            solved = _solved(own * std * std[:, None], std[:, None] * with_b[:, columns])
         out[:, columns] = std[:, None] * solved
     return out
 

@@ -107,7 +107,9 @@ METHODS: dict[str, Method] = {
     "relative": Method(relative, "relative projection and its inverse"),
     "whitened": Method(whitened, "the same, whitened"),
     "cca": Method(cca, "canonical correlation, with a ridge"),
-    "spectral": Method(spectral, "ridge regression between principal axes of near rank"),
+    "spectral": Method(
+        spectral, "ridge regression between principal axes of near rank", largest=500
+    ),
     "procrustes_kernel": Method(
         procrustes_kernel, "an isometry and a kernel ridge residual", largest=4000
     ),

@@ -33,7 +33,8 @@ def test_the_small_form_runs_and_is_drawn(name, folder, tiny_data, capsys):
             assert {line["key"] for line in lines} >= {stage.key(c) for c in stage.cells("small")}
 
     assert main(arguments) == 0
-    assert "0 cells run" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nothing was run" in out or "\n0 cells run" in out
     assert results.read(path) == lines
 
     kept = pages.kept_arrays(folder / "results", name, "small")
