@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[str, str]] = {
     "head-normalizer": ("relatum.estimators", "HeadNormalizer"),
     "translation": ("relatum.translation", "Translation"),
     "hub": ("relatum.hub", "Hub"),
+    "common-space": ("relatum.common_space", "CommonSpace"),
     "hubness-penalty": ("relatum.retrieval", "HubnessPenalty"),
     "torch-relative-projection": ("relatum.nn", "RelativeProjection"),
     "sklearn.LogisticRegression": ("sklearn.linear_model", "LogisticRegression"),

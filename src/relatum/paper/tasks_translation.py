@@ -14,6 +14,7 @@ import numpy as np
 from relatum import RelatumWarning, _validation
 from relatum.anchors import METHODS as SELECTIONS
 from relatum.anchors import select_anchors
+from relatum.common_space import CommonSpace
 from relatum.growing import grow_anchors
 from relatum.paper.data_items import ITEMS, item_spaces
 from relatum.paper.data_text import DATASETS, load_texts, subsample
@@ -36,11 +37,18 @@ SPACES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 """Settings of :func:`relatum.relative_projection`, both sides onto their own anchors."""
 AUTO = "auto"
+COMMON = "common space"
 BACKGROUND = ", background"
 """Ends the name of a method that is given other rows of both encoders beside the anchors."""
 CHOICES = {
     "dataset": {**ITEMS, **DATASETS},
-    "methods": [AUTO, *METHODS, *SPACES, *(m + BACKGROUND for m in (AUTO, *METHODS))],
+    "methods": [
+        AUTO,
+        COMMON,
+        *METHODS,
+        *SPACES,
+        *(m + BACKGROUND for m in (AUTO, COMMON, *METHODS)),
+    ],
     "anchor_method": SELECTIONS,
 }
 K = 10
@@ -68,7 +76,8 @@ def translate_items(
     same_coordinates : list of str
         Encoders that share coordinates: rows of pairs of these are marked ``shared``.
     methods : list of str
-        Translations and relative spaces; ``auto`` chooses a translation. With
+        Translations, relative spaces, and ``common space``
+        (:class:`relatum.common_space.CommonSpace`); ``auto`` chooses a translation. With
         ``, background`` it is given half of the items that are not held out in each
         encoder, none of them in both.
     n_test : int
@@ -272,6 +281,10 @@ def _measured(
     started = time.perf_counter()
     if method in SPACES:
         P, T = _relative_rows(method, (A, B), (X, Y))
+    elif method.removesuffix(BACKGROUND) == COMMON:
+        x, y = known or (None, None)
+        space = CommonSpace().fit(A, B, X_background=x, y_background=y)
+        P, T = space.transform(X), space.transform_target(Y)
     else:
         fitted = _fitted(method, A, B, known)
         row["fit_seconds"] = round(time.perf_counter() - started, 3)
