@@ -282,6 +282,9 @@ Preset = Annotated[
 Small = Annotated[
     bool, _option("--small", help="A minute instead of hours; its numbers measure nothing.")
 ]
+StageNames = Annotated[
+    Texts, _option("--stage", metavar="NAME", help="Only this stage of it; may be repeated.")
+]
 DataDir = Annotated[
     Text,
     _option("--data-dir", metavar="FOLDER", help="Data sets; else $RELATUM_DATA_DIR."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ def reproduce(
     list_all: bool,
     preset: str,
     small: bool,
+    stages: Sequence[str],
     data_dir: str | None,
     results: str,
     work_dir: str,
@@ -44,6 +46,7 @@ def reproduce(
     return screen.run_on_screen(
         experiment,
         preset="small" if small else preset,  # type: ignore[arg-type]
+        stages=stages,
         data_dir=None if data_dir is None else Path(data_dir),
         results_dir=Path(results),
         work_dir=Path(work_dir),

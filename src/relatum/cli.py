@@ -484,6 +484,7 @@ def reproduce(
     list_all: options.ListAll = False,
     preset: options.Preset = "offline",
     small: options.Small = False,
+    stage: options.StageNames = None,
     data_dir: options.DataDir = None,
     results: options.Results = "results",
     work_dir: options.WorkDir = "out/paper",
@@ -500,8 +501,8 @@ def reproduce(
     from relatum._cli_reproduce import reproduce
 
     found = reproduce(
-        experiment, list_all=list_all, preset=preset, small=small, data_dir=data_dir,
-        results=results, work_dir=work_dir, logger=logger, as_json=as_json,
+        experiment, list_all=list_all, preset=preset, small=small, stages=stage or [],
+        data_dir=data_dir, results=results, work_dir=work_dir, logger=logger, as_json=as_json,
     )  # fmt: skip
     if as_json:
         _terminal.report(found, "", as_json=True)

@@ -160,6 +160,13 @@ def test_wrong_use_is_said(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_one_stage_is_run_by_its_name(capsys):
+    assert main(["reproduce", "table-1", "--stage", "measure"]) == 0
+    assert "6 cells run" in capsys.readouterr().out
+    assert main(["reproduce", "table-1", "--stage", "other"]) == 2
+    assert "stage is 'other'; expected" in capsys.readouterr().err
+
+
 def test_an_unknown_experiment_is_said(capsys, monkeypatch):
     monkeypatch.undo()
     assert main(["reproduce", "table-99"]) == 2

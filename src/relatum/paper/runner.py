@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -126,6 +126,7 @@ def reproduce(
     experiment: Experiment,
     *,
     preset: Preset = "offline",
+    stages: Sequence[str] = (),
     data_dir: Path | None = None,
     results_dir: Path = Path("results"),
     work_dir: Path = Path("out/paper"),
@@ -137,6 +138,8 @@ def reproduce(
 
     Parameters
     ----------
+    stages : sequence of str
+        Only these; none: all.
     on_cell : callable (what, done, total)
         Called before each cell, and at the end.
     say : callable (text)
@@ -148,8 +151,11 @@ def reproduce(
         Data that a stage cannot go without, or without which there is no cell at all;
         what was measured before is kept.
     ValueError
-        A preset that the experiment does not have.
+        A preset or a stage that the experiment does not have.
     """
+    for name in stages:
+        _validation.check_choice(name, "stage", [stage.name for stage in experiment.stages])
+    chosen = [s for s in experiment.stages if not stages or s.name in stages]
     if not any(stage.cells(preset) for stage in experiment.stages):
         raise ValueError(f"{experiment.id} has no preset {preset!r}")
     data_dir = data_dir or (Path(os.environ[DATA_DIR]) if os.environ.get(DATA_DIR) else None)
@@ -167,10 +173,10 @@ def reproduce(
     outcome = Outcome()
     with _alone(run.work):
         done = {line["key"] for line in results.read(path)}
-        todo = [(s, c) for s in experiment.stages for c in s.cells(preset)]
+        todo = [(s, c) for s in chosen for c in s.cells(preset)]
         outcome.n_before = sum(stage.key(cell) in done for stage, cell in todo)
         at = outcome.n_before
-        for stage in experiment.stages:
+        for stage in chosen:
             cells = [c for c in stage.cells(preset) if stage.key(c) not in done]
             on_cell(stage.name, at, len(todo))
             for cell, rows, seconds in _run_stage(stage, cells, run, outcome):

@@ -51,6 +51,7 @@ def run_on_screen(
     name: str,
     *,
     preset: Preset,
+    stages: Sequence[str],
     data_dir: Path | None,
     results_dir: Path,
     work_dir: Path,
@@ -68,6 +69,7 @@ def run_on_screen(
             outcome = reproduce(
                 source,
                 preset=preset,
+                stages=stages,
                 data_dir=data_dir,
                 results_dir=results_dir,
                 work_dir=work_dir,
