@@ -62,8 +62,9 @@ class Folds:
         """Map each part by a method that was fitted without it."""
         deviations, means = np.empty_like(self.B), np.empty_like(self.B)
         for part, known in zip(self.parts, self._fitted_on, strict=True):
-            means[part] = known.mean_b
-            deviations[part] = translate(self.A[part], fit_pair(known, method)) - means[part]
+            fitted = fit_pair(known, method)
+            means[part] = fitted.mean @ fitted.matrix + fitted.bias
+            deviations[part] = translate(self.A[part], fitted) - means[part]
         return HeldOut(deviations, means)
 
 
@@ -72,7 +73,7 @@ class HeldOut:
     """What maps give for anchors that they have not seen."""
 
     deviations: np.ndarray
-    """From the mean of B that each map knows, (n, n_features_y)."""
+    """From where each map leads the mean that it takes off, (n, n_features_y)."""
     means: np.ndarray
     """That mean, for each row."""
 

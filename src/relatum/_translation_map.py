@@ -106,7 +106,7 @@ def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMa
     mean_a, mean_b = fitted.means or (pair.mean_a, pair.mean_b)
     bias = mean_b - mean_a @ matrix
     spread = pair.A.std(axis=0)
-    return TranslationMap(matrix, bias, pair.mean_a, kernel, fitted.chosen, spread)
+    return TranslationMap(matrix, bias, mean_a, kernel, fitted.chosen, spread)
 
 
 def translate(X: Array, fitted: TranslationMap) -> Array:
