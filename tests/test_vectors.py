@@ -20,8 +20,6 @@ from hypothesis.extra import numpy as hnp
 
 import relatum
 from relatum import _files, vectors
-from relatum._streaming import project_file
-from relatum.projection import fit_projection, project
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 FLOATS = (np.float16, np.float32, np.float64)
@@ -593,48 +591,6 @@ def test_anchors_are_row_numbers_or_embeddings(tmp_path):
     np.save(tmp_path / "b.npy", X[:, :4])
     with pytest.raises(ValueError, match=r"b\.npy has 4 features, emb has 6; expected the same"):
         vectors.read_anchors(tmp_path / "b.npy", EMBEDDINGS, name="emb")
-
-
-# ---- streaming
-
-
-@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
-@pytest.mark.parametrize("precision", [None, "float32"])
-@pytest.mark.parametrize("similarity", ["cosine", "quantised", ["euclidean", "cosine"]], ids=str)
-def test_a_streamed_projection_equals_the_projection(
-    suffix, precision, similarity, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("relatum._streaming.BLOCK_BYTES", 64)  # blocks of a few rows
-    spec = ("quantised", {"threshold": 0.5}) if similarity == "quantised" else similarity
-    projection = fit_projection(X[:9], similarity=spec, center=True)
-    done = []
-    shape = project_file(
-        X, projection, tmp_path / f"r{suffix}", precision=precision, progress=done.append
-    )
-    back = relatum.read_embeddings(tmp_path / f"r{suffix}").array
-    assert back.shape == shape
-    np.testing.assert_allclose(
-        back, project(X, projection, precision=precision), rtol=1e-4, atol=1e-6
-    )
-    assert back.dtype == (precision or "float64")
-    assert similarity == "quantised" or done[-1] == 40
-
-
-def test_messages_of_a_stream_count_rows_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("relatum._streaming.BLOCK_BYTES", 64)
-    projection = fit_projection(X[:9])
-    bad = X.copy()
-    bad[[20, 33]] = 0
-    with pytest.warns(relatum.RelatumWarning, match=r"X has rows .*\(2 rows: 20, 33\)"):
-        project_file(bad, projection, tmp_path / "r.npy")
-    bad[[25, 31]] = np.nan
-    with pytest.raises(ValueError, match="X contains NaN or infinity in 2 rows: 25, 31"):
-        project_file(bad, projection, tmp_path / "s.npy")
-    with pytest.raises(ValueError, match=r"\.npy cannot hold ids"):
-        project_file(X, projection, tmp_path / "s.npy", ids=np.arange(40))
-    with pytest.raises(ValueError, match=r"shape \(3,\); expected strings or integers"):
-        project_file(X, projection, tmp_path / "s.npz", ids=np.arange(3))
-    assert os.listdir(tmp_path) == ["r.npy"]
 
 
 def test_manifest_of_the_module_is_what_it_offers():

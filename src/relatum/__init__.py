@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from relatum.retrieval import hubness_penalty, search
     from relatum.stitching import bind, stitch
     from relatum.translation import Translation
-    from relatum.vectors import read_embeddings, write_embeddings
+    from relatum.vectors import open_embeddings, read_embeddings, write_embeddings
 
 __version__ = "0.1.0"
 
@@ -64,6 +64,7 @@ _LAZY = {
     "bind": "stitching",
     "stitch": "stitching",
     "Translation": "translation",
+    "open_embeddings": "vectors",
     "read_embeddings": "vectors",
     "write_embeddings": "vectors",
     "nn": "nn",
@@ -86,6 +87,7 @@ __all__ = [
     "mean_reciprocal_rank",
     "mutual_knn",
     "neighborhood_jaccard",
+    "open_embeddings",
     "pair_anchors",
     "pairwise_score",
     "parallel_test",

@@ -12,6 +12,7 @@ import numpy as np
 
 from relatum import _files, _validation, artifact, vectors
 from relatum._formats import STANDARD, is_npy, load_npy
+from relatum._sources import Source
 from relatum.anchors import pair_anchors
 from relatum.projection import Projection, fit_projection
 from relatum.vectors import Embeddings
@@ -40,7 +41,12 @@ class Columns:
             return vectors.read_embeddings(path)
         return vectors.read_embeddings(path, column=self.column, id_column=self.id_column)
 
-    def read_anchors(self, path: str, source: Embeddings, name: str) -> Embeddings:
+    def open(self, path: str) -> Source:
+        if is_npy(path):
+            return vectors.open_embeddings(path)
+        return vectors.open_embeddings(path, column=self.column, id_column=self.id_column)
+
+    def read_anchors(self, path: str, source: Embeddings | Source, name: str) -> Embeddings:
         return vectors.read_anchors(
             path, source, column=self.column, id_column=self.id_column, name=name
         )
@@ -52,6 +58,7 @@ def check_output(
     *,
     inputs: Sequence[str | None] = (),
     only_npy: bool = False,
+    folders: bool = False,
     saved: str | None = None,
 ) -> None:
     """Refuse names that cannot be written, or that are an input, before any work is done."""
@@ -61,9 +68,10 @@ def check_output(
                 raise ValueError(f"{target} is both input and output; write to another file")
     if output == STANDARD and as_json:
         raise ValueError("--json and --output - both take standard output; write to a file")
-    if vectors.check_output(output) not in (".npy", STANDARD) and only_npy:
+    suffix = vectors.check_output(output, folders=folders)
+    if suffix not in (".npy", STANDARD) and only_npy:
         raise ValueError(f"--output is {output}; expected .npy, or - for standard output")
-    if output != STANDARD:
+    if output != STANDARD and suffix:
         _files.check_target(output)
     if saved is not None:
         artifact.check_target(saved)
@@ -178,7 +186,7 @@ def _places(rows: np.ndarray, paired: np.ndarray, n: int, anchors: str, other: s
 
 
 def fitted_projection(
-    columns: Columns, path: str, source: Embeddings, anchors: str | None, to_save: bool,
+    columns: Columns, path: str, source: Source, anchors: str | None, to_save: bool,
     **settings: Any,
 ) -> tuple[Projection, Any]:  # fmt: skip
     """Fit the projection of ``relatum project``, with an estimator where it will be saved."""
@@ -203,14 +211,6 @@ def load_projection(path: str) -> tuple[Projection, Any]:
             "relatum project --save writes"
         )
     return fitted.projection_, fitted
-
-
-def ids_for(output: str, source: Embeddings, path: str) -> np.ndarray | None:
-    """Return the ids to write along, or say that the format has no place for them."""
-    if source.ids is not None and is_npy(output):
-        _validation.warn(f"{output}: .npy cannot hold the ids of {path}; they are left out")
-        return None
-    return source.ids
 
 
 def describe(path: str, columns: Columns) -> dict[str, Any]:

@@ -80,7 +80,14 @@ Frequencies = Annotated[
 
 # project
 Projected = Annotated[str, _argument("EMB", "Embeddings to project.")]
-Output = Annotated[str, _option("--output", "-o", metavar="OUT", help="The result's file.")]
+Output = Annotated[
+    str,
+    _option("--output", "-o", metavar="OUT", help="The result's file, or a folder (no suffix)."),
+]
+Memory = Annotated[str, _option("--memory", metavar="BYTES", help="Memory to use for rows.")]
+Dtype = Annotated[Text, _option("--dtype", help="Of the result: float16, float32 or float64.")]
+Restart = Annotated[bool, _option("--restart", help="Begin anew what was interrupted.")]
+DryRun = Annotated[bool, _option("--dry-run", help="Say how much there is to do; do nothing.")]
 Onto = Annotated[
     Text,
     _option(

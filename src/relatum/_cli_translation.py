@@ -12,11 +12,12 @@ from relatum import _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import Pairs, Sides, translation_inputs
 from relatum._same_encoder import unlike
-from relatum._streaming import translate_file
+from relatum._sources import ArraySource, Source
 from relatum._translation_map import TranslationMap
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
 from relatum.retrieval import HubnessPenalty, search
+from relatum.row_maps import RowMap, translation_of_rows
 from relatum.translation import Translation
 from relatum.translation_scores import TranslationScores, translation_scores
 
@@ -120,28 +121,21 @@ def _warn_unlike(X: np.ndarray, fitted: TranslationMap, name: str) -> None:
         _validation.warn(what)
 
 
-def translate(
-    embeddings: str, path: str, output: str, columns: Columns, inverse: bool
-) -> dict[str, Any]:
-    """Write translated embeddings."""
+def rows_of(source: Source, path: str, inverse: bool) -> tuple[RowMap, dict[str, Any]]:
+    """Return a map as a function of rows, after a look at rows that it will be given."""
     found = load(path)
-    source = columns.read(embeddings)
-    width = found.n_features_out_ if inverse else found.n_features_in_
-    if source.array.shape[1] != width:
-        raise ValueError(f"{embeddings} has {source.array.shape[1]} features, {path} takes {width}")
-    _warn_unlike(source.array, found.backward_ if inverse else found.forward_, embeddings)
-    n_outputs = found.n_features_in_ if inverse else found.n_features_out_
-    started = time.perf_counter()
-    with _terminal.Progress(f"translating {embeddings}", len(source.array)) as bar:
-        shape = translate_file(
-            source.array, found.inverse_transform if inverse else found.transform, n_outputs,
-            output, ids=_cli_inputs.ids_for(output, source, embeddings), progress=bar.advance_to,
-        )  # fmt: skip
-    return {
-        "embeddings": embeddings, "map": path, "method": found.method_, "n_rows": shape[0],
-        "n_features": width, "n_outputs": shape[1],
-        "seconds": round(time.perf_counter() - started, 3), "output": output,
-    }  # fmt: skip
+    fitted = found.backward_ if inverse else found.forward_
+    if source.n_features != len(fitted.matrix):
+        raise ValueError(
+            f"{source.name} has {source.n_features} features, {path} takes {len(fitted.matrix)}"
+        )
+    some = source.array if isinstance(source, ArraySource) else next(source.batches(0, FIRST)).X
+    _warn_unlike(some, fitted, source.name)
+    return translation_of_rows(fitted), {"method": found.method_}
+
+
+FIRST = 20_000
+"""Rows of a file of columns that are held against the anchors before it is translated."""
 
 
 def find(

@@ -107,6 +107,11 @@ def check_target(path: Source) -> Path:
     return target
 
 
+def cannot_write(path: Source, folder: Path, error: OSError) -> OSError:
+    """Return the error to raise where a folder cannot be written."""
+    return OSError(f"{path}: cannot write in {folder} ({error.strerror})")
+
+
 @contextmanager
 def replacing(path: Source) -> Iterator[Path]:
     """Yield a temporary path in the same folder that becomes ``path`` when all went well.
@@ -119,22 +124,22 @@ def replacing(path: Source) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(".tmp", f".{target.name}.", target.parent)
     except OSError as error:
-        raise OSError(f"{path}: cannot write in {target.parent} ({error.strerror})") from error
+        raise cannot_write(path, target.parent, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        _sync(temporary)
-        temporary.chmod(_mode(target))
+        sync(temporary)
+        temporary.chmod(mode_of(target))
         os.replace(temporary, target)
-        _sync(target.parent)
+        sync(target.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
 
 
-def _mode(target: Path) -> int:
+def mode_of(target: Path) -> int:
     """Permissions of the file that is replaced, or those that a new file gets."""
     if target.exists():
         return target.stat().st_mode & 0o777
@@ -143,7 +148,8 @@ def _mode(target: Path) -> int:
     return 0o666 & ~umask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put a file or a folder on the disk."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open folders
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

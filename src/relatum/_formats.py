@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _array, _files
+from relatum import _array, _files, _parquet
 from relatum._files import FileFormatError, Source
+from relatum._parquet import ID_NAMES
 
 STANDARD = "-"
+BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 100
+"""An archive is refused from this size and this many times its own; floats hardly shrink."""
 ARRAY_NAMES = ("embeddings", "embedding", "X", "arr_0")
-ID_NAMES = ("id", "ids", "key")
 
 Contents = tuple[np.ndarray, np.ndarray | None]
 
@@ -39,7 +43,22 @@ def load_npy(path: Source, expected: str = "embeddings") -> np.ndarray:
         return _read_standard_input()
     _files.check_source(path, [".npy"], expected)
     with _files.reading(path, "a whole .npy file"):
+        _check_promise(path)
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+def _check_promise(path: Source) -> None:
+    """Refuse a header that promises more than the file holds, before any memory is asked for."""
+    with open(path, "rb") as file:
+        version = np.lib.format.read_magic(file)
+        reader = np.lib.format.read_array_header_1_0
+        shape, _, dtype = (reader if version == (1, 0) else np.lib.format.read_array_header_2_0)(
+            file
+        )
+        promised = math.prod(shape) * dtype.itemsize
+        held = os.fstat(file.fileno()).st_size - file.tell()
+    if promised > held and not dtype.hasobject:
+        raise ValueError(f"its header promises {promised} bytes, the file has {held}")
 
 
 def save_npy(path: Source, array: np.ndarray) -> None:
@@ -75,12 +94,21 @@ def _read_npz(path: Source, column: str | None, id_column: str | None) -> Conten
         np.load(file, allow_pickle=False) as archive,
     ):
         name, id_name = _pick_names(path, archive.files, column, id_column)
+        for member in archive.zip.infolist():
+            if member.filename in (f"{name}.npy", f"{id_name}.npy") and _is_bomb(member):
+                raise FileFormatError(
+                    f"{path} unpacks to {member.file_size} bytes from {member.compress_size}, "
+                    "which no embeddings do; unpack it with care, to .npy"
+                )
         return archive[name], archive[id_name] if id_name else None
 
 
-def _read_parquet(path: Source, column: str | None, id_column: str | None) -> Contents:
-    from relatum import _parquet
+def _is_bomb(member: Any) -> bool:
+    """Tell whether a member of an archive is far smaller than what it unpacks to."""
+    return bool(member.file_size > max(BOMB_BYTES, BOMB_RATIO * member.compress_size))
 
+
+def _read_parquet(path: Source, column: str | None, id_column: str | None) -> Contents:
     return (
         _parquet.read_matrix(path, column),
         _parquet.read_column(path, ID_NAMES, id_column, what="ids"),
@@ -171,8 +199,6 @@ def _write_npz(path: Path, array: np.ndarray, ids: np.ndarray | None) -> None:
 
 
 def _write_parquet(path: Path, array: np.ndarray, ids: np.ndarray | None) -> None:
-    from relatum import _parquet
-
     _parquet.write(path, array, ids)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,17 +13,95 @@ from relatum import _files, _validation
 from relatum._files import FileFormatError
 
 EXPECTED = "a whole Parquet file"
+ID_NAMES = ("id", "ids", "key")
+LARGEST_LIST = 200_000
+"""Columns or row groups of a file that are believed."""
+LARGEST_TEXT = 100 * 2**20
 
 
 def read_matrix(path: _files.Source, column: str | None) -> np.ndarray:
     """Return a list column as a matrix: a view where it is one FixedSizeList chunk."""
-    import pyarrow.parquet as pq
 
-    with _files.reading(path, EXPECTED), pq.ParquetFile(path) as file:
+    with _files.reading(path, EXPECTED), _open(path) as file:
         name = _list_column(file.schema_arrow, column, path)
         if file.metadata.num_rows == 0:
             raise FileFormatError(f"{path} has no rows; expected at least 1")
-        return _stack(_chunks(file, name), file.metadata.num_rows, f"column {name!r} of {path}")
+        return stack(_chunks(file, name), file.metadata.num_rows, f"column {name!r} of {path}")
+
+
+class Description(NamedTuple):
+    """What a Parquet file has, without its rows."""
+
+    schema: Any
+    column: str
+    id_column: str | None
+    dtype: np.dtype
+    n_features: int
+    n_rows: int
+
+
+def files_of(path: _files.Source) -> list[Path]:
+    """Return a Parquet file, or those of a folder in the order of their names."""
+    if not os.path.isdir(path):
+        _files.check_source(path, [".parquet"], "embeddings")
+        return [Path(path)]
+    found = sorted(p for p in Path(path).rglob("*.parquet") if not p.name.startswith(("_", ".")))
+    if not found:
+        raise FileFormatError(f"{path} is a folder without .parquet files; expected some")
+    for one in found:
+        _files.check_source(one, [".parquet"], "embeddings")
+    return found
+
+
+def describe(path: _files.Source, column: str | None, id_column: str | None) -> Description:
+    """Return what is in a Parquet file; of lists of any length the first says the width."""
+    with _files.reading(path, EXPECTED), _open(path) as file:
+        schema = file.schema_arrow
+        name = _list_column(schema, column, path)
+        if id_column is not None:
+            _files.check_name(id_column, schema.names, path)
+        type_ = _storage(schema.field(name).type)
+        width = getattr(type_, "list_size", None) or _first_width(file, name)
+        usable = (n for n in ID_NAMES if n in schema.names and _is_plain(schema.field(n).type))
+        ids = id_column or next(usable, None)
+        dtype = np.dtype(type_.value_type.to_pandas_dtype())
+        return Description(schema, name, ids, dtype, width, file.metadata.num_rows)
+
+
+def _first_width(file: Any, name: str) -> int:
+    for batch in file.iter_batches(batch_size=64, columns=[name]):
+        lengths = _lengths(getattr(batch.column(0), "storage", batch.column(0)))
+        if (lengths > 0).any():
+            return int(lengths[lengths > 0][0])
+    return 1  # no row has any: the first that is read is refused by its number
+
+
+def read_from(
+    path: _files.Source, start: int, size: int, columns: Sequence[str] | None = None
+) -> Iterator[Any]:
+    """Yield tables of about ``size`` rows from row ``start`` of a file on."""
+    import pyarrow as pa
+
+    with _files.reading(path, EXPECTED), _open(path) as file:
+        ends = np.cumsum([file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)])
+        first = int(np.searchsorted(ends, start, side="right"))
+        skip = start - (int(ends[first - 1]) if first else 0)
+        groups = list(range(first, file.num_row_groups))
+        for batch in file.iter_batches(batch_size=size, row_groups=groups, columns=columns):
+            rest = batch.slice(min(skip, batch.num_rows))
+            skip -= batch.num_rows - rest.num_rows
+            if rest.num_rows:
+                yield pa.Table.from_batches([rest])
+
+
+def _open(path: _files.Source) -> Any:
+    """Open a file that is read as it is needed; one with too many columns is refused."""
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(
+        path, buffer_size=2**20, pre_buffer=False,  # which would hold a whole row group
+        thrift_container_size_limit=LARGEST_LIST, thrift_string_size_limit=LARGEST_TEXT,
+    )  # fmt: skip
 
 
 def read_column(
@@ -36,9 +116,8 @@ def read_column(
 
     Without one it is None, or with ``or_only`` the only column that is not a list.
     """
-    import pyarrow.parquet as pq
 
-    with _files.reading(path, EXPECTED), pq.ParquetFile(path) as file:
+    with _files.reading(path, EXPECTED), _open(path) as file:
         schema = file.schema_arrow
         if column is not None:
             _files.check_name(column, schema.names, path)
@@ -138,22 +217,27 @@ def _chunks(file: Any, name: str) -> Iterator[Any]:
         chunks: Iterable[Any] = file.read(columns=[name]).column(0).chunks
     else:
         chunks = (batch.column(0) for batch in file.iter_batches(columns=[name]))
-    for chunk in chunks:
-        yield getattr(chunk, "storage", chunk)
+    yield from chunks
 
 
-def _stack(chunks: Iterator[Any], n_rows: int, name: str) -> np.ndarray:
-    """Put list chunks under each other; refuse nulls and lists of unequal length."""
-    width, out, row = -1, None, 0
+def stack(
+    chunks: Iterable[Any], n_rows: int, name: str, *, first_row: int = 0, width: int = -1
+) -> np.ndarray:
+    """Put list chunks under each other; refuse nulls and lists of unequal length.
+
+    Messages count rows from ``first_row``; ``width`` is that of the first row, unless given.
+    """
+    out, row = None, 0
     missing: list[int] = []
     unequal: list[int] = []
     for chunk in chunks:
+        chunk = getattr(chunk, "storage", chunk)
         n = len(chunk)
         null, lengths = _null_rows(chunk), _lengths(chunk)
         if width < 0 and not null.all():
             width = int(lengths[~null][0])
-        missing += (np.flatnonzero(null) + row).tolist()
-        unequal += (np.flatnonzero(~null & (lengths != width)) + row).tolist()
+        missing += (np.flatnonzero(null) + row + first_row).tolist()
+        unequal += (np.flatnonzero(~null & (lengths != width)) + row + first_row).tolist()
         if not (missing or unequal):
             values = chunk.flatten().to_numpy(zero_copy_only=True).reshape(n, width)
             if n == n_rows:

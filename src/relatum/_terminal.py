@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any, Self
 
 DELAY = 2.0
 """Seconds that pass in silence before a progress bar shows."""
+EVERY = 1.0
+"""Seconds between two lines of progress for machines."""
 
 
 def say(text: str) -> None:
@@ -121,12 +124,18 @@ def _plain(value: Any) -> Any:
 class Progress:
     """A progress bar on standard error that shows when the work takes over two seconds.
 
-    With a ``total`` it is a bar, without one a spinner. Nothing is shown where
-    standard error is not a terminal.
+    With a ``total`` it is a bar, without one a spinner; with ``rate`` it also says rows a
+    second, the time that is left and the memory. ``as_json`` prints these as lines of JSON,
+    one a second; without it nothing is shown where standard error is not a terminal.
     """
 
-    def __init__(self, label: str, total: int | None = None) -> None:
+    def __init__(
+        self, label: str, total: int | None = None, *, rate: bool = False, as_json: bool = False
+    ) -> None:
         self.label, self.total, self.done = label, total, 0
+        self.rate, self.as_json = rate, as_json
+        self._begun = self._said = time.monotonic()
+        self._first: int | None = None
         self._bar: Any = None
         self._task: Any = None
         self._lock = threading.Lock()
@@ -148,8 +157,33 @@ class Progress:
         """Say how much is done so far."""
         with self._lock:
             self.done = done
+            if self._first is None:  # what an earlier run did takes no time
+                self._first, self._begun = done, time.monotonic()
             if self._bar is not None:
-                self._bar.update(self._task, completed=done)
+                self._bar.update(self._task, completed=done, about=self._about())
+            elif self.as_json and self.rate and time.monotonic() - self._said >= EVERY:
+                self._said = time.monotonic()
+                say(json.dumps(self._event()))
+
+    def _event(self) -> dict[str, Any]:
+        """Return how far the work is, for machines."""
+        total, seconds = self.total or 0, time.monotonic() - self._begun
+        speed = (self.done - (self._first or 0)) / max(seconds, 1e-9)
+        left = (total - self.done) / speed if speed else None
+        return {
+            "event": "progress",
+            "doing": self.label,
+            "rows": self.done,
+            "of": total,
+            "rows_per_second": round(speed),
+            "seconds_left": None if left is None else round(left, 1),
+            "memory": _memory(),
+        }
+
+    def _about(self) -> str:
+        event = self._event()
+        memory = "" if event["memory"] is None else f", {readable(event['memory'])} of memory"
+        return f"{event['rows_per_second']:,} rows/s{memory}"
 
     def step(self, label: str) -> None:
         """Say what is being done."""
@@ -163,16 +197,41 @@ class Progress:
         from rich.console import Console
 
         console = Console(stderr=True)
-        if not console.is_terminal:
+        if self.as_json or not console.is_terminal:
             return
         columns: list[Any] = [progress.SpinnerColumn(), progress.TextColumn("{task.description}")]
         if self.total is not None:
             columns += [progress.BarColumn(), progress.MofNCompleteColumn()]
+        if self.rate:
+            columns += [
+                progress.TextColumn("{task.fields[about]}"),
+                progress.TimeRemainingColumn(),
+            ]
         with self._lock:
             if self.done < 0:
                 return
             self._bar = progress.Progress(
                 *columns, progress.TimeElapsedColumn(), console=console, transient=True
             )
-            self._task = self._bar.add_task(self.label, total=self.total, completed=self.done)
+            self._task = self._bar.add_task(
+                self.label, total=self.total, completed=self.done, about=self._about()
+            )
             self._bar.start()
+
+
+def readable(n_bytes: float) -> str:
+    """Write a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.3g} TB"
+
+
+def _memory() -> int | None:
+    """Return the bytes of memory that the process has, where the system says it."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None

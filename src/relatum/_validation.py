@@ -93,9 +93,9 @@ def as_matrix(X: Any, name: str = "X", *, min_rows: int = 1, finite: bool = Fals
     return X
 
 
-def check_finite(X: Array, name: str) -> None:
-    """Refuse NaN and infinity, with the rows that hold them."""
-    bad = _rows_not_finite(X)
+def check_finite(X: Array, name: str, first_row: int = 0) -> None:
+    """Refuse NaN and infinity, with the rows that hold them, counted from ``first_row``."""
+    bad = [row + first_row for row in _rows_not_finite(X)]
     if bad:
         raise ValueError(
             f"{name} contains NaN or infinity in {describe_rows(bad)}; expected finite numbers"
@@ -150,22 +150,24 @@ def check_distinct(X: np.ndarray, name: str) -> None:
         )
 
 
-def describe_rows(rows: Iterable[int], limit: int = 5) -> str:
-    """Write row numbers for a message: ``3 rows: 4, 8, 15``."""
+def describe_rows(rows: Iterable[int], limit: int = 5, count: int | None = None) -> str:
+    """Write row numbers for a message: ``3 rows: 4, 8, 15``; ``count`` where not all are given."""
     rows = [int(r) for r in rows]
+    count = len(rows) if count is None else count
     shown = ", ".join(str(r) for r in rows[:limit])
-    more = ", ..." if len(rows) > limit else ""
-    return f"{len(rows)} row{'s' if len(rows) != 1 else ''}: {shown}{more}"
+    more = ", ..." if count > limit else ""
+    return f"{count} row{'s' if count != 1 else ''}: {shown}{more}"
 
 
 def warn(message: str, stacklevel: int = 4) -> None:
     warnings.warn(message, RelatumWarning, stacklevel=stacklevel)
 
 
-def warn_zero_rows(rows: np.ndarray, name: str, centred: bool) -> None:
+def warn_zero_rows(rows: np.ndarray, name: str, centred: bool, count: int | None = None) -> None:
     what = "equal the anchors' mean" if centred else "are zero"
     warn(
-        f"{name} has rows that {what}, which have no direction ({describe_rows(rows)}); "
+        f"{name} has rows that {what}, which have no direction "
+        f"({describe_rows(rows, count=count)}); "
         "their cosine to every anchor is set to 0"
     )
 

@@ -7,7 +7,6 @@ standard error), 130 interrupted.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -140,6 +139,10 @@ def project(
     center: options.Center = False,
     whiten: options.Whiten = None,
     precision: options.Precision = None,
+    dtype: options.Dtype = None,
+    memory: options.Memory = "1GB",
+    restart: options.Restart = False,
+    dry_run: options.DryRun = False,
     save: options.Save = None,
     encoder: options.Encoder = None,
     encoder_revision: options.Revision = None,
@@ -149,18 +152,20 @@ def project(
 ) -> None:
     """Write relative representations.
 
-    Works block by block, so that embeddings and result may be larger than memory
-    (.npy). --save keeps the projection, --map uses one that was kept.
+    Embeddings and result may be larger than memory. What was interrupted goes on
+    where it was. --save keeps the projection, --map uses one that was kept.
 
     Example: relatum project a.parquet --anchors idx.npy --center --whiten 0.3 -o r.parquet
     """
-    from relatum import _cli_inputs, artifact
-    from relatum._streaming import project_file
+    from relatum import _cli_inputs, _cli_streaming, artifact
+    from relatum.row_maps import projection_of_rows
 
-    _cli_inputs.check_output(output, as_json, inputs=[embeddings, anchors, map_file], saved=save)
+    _cli_inputs.check_output(
+        output, as_json, inputs=[embeddings, anchors, map_file], folders=True, saved=save
+    )
     columns = _cli_inputs.Columns(column, id_column)
     columns.check(embeddings, anchors)
-    source = columns.read(embeddings)
+    source = _cli_streaming.open_source(embeddings, output, columns)
     if map_file is None:
         projection, fitted = _cli_inputs.fitted_projection(
             columns, embeddings, source, anchors, save is not None, center=center, whiten=whiten,
@@ -172,22 +177,16 @@ def project(
         )
     else:
         projection, fitted = _cli_inputs.load_projection(map_file)
-    started = time.perf_counter()
-    with _terminal.Progress(f"projecting {embeddings}", len(source.array)) as bar:
-        shape = project_file(
-            source.array, projection, output, precision=precision,
-            ids=_cli_inputs.ids_for(output, source, embeddings), progress=bar.advance_to,
-        )  # fmt: skip
-    if save is not None:
+    found = _cli_streaming.stream(
+        source, projection_of_rows(projection, precision), output, doing="projecting",
+        memory=memory, dtype=dtype, restart=restart, dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
+    if save is not None and not dry_run:
         artifact.save(fitted, save, encoder=encoder, encoder_revision=encoder_revision)
     space = projection.space
-    result = {
-        "embeddings": embeddings, "n_rows": shape[0], "n_features": source.array.shape[1],
-        "n_anchors": space.n_anchors, "n_outputs": shape[1],
-        "similarity": list(space.similarity), "center": space.center, "whiten": space.whiten,
-        "seconds": round(time.perf_counter() - started, 3), "output": output, "saved": save,
-    }  # fmt: skip
-    _report(result, as_json, output)
+    about = {"n_anchors": space.n_anchors, "similarity": list(space.similarity),
+             "center": space.center, "whiten": space.whiten, "saved": save}  # fmt: skip
+    _report({"embeddings": embeddings, **about, **found}, as_json, output)
 
 
 @app.command()
@@ -348,25 +347,34 @@ def translate(
     inverse: options.Inverse = False,
     encoder: options.EncoderOf = None,
     force: options.Force = False,
+    dtype: options.Dtype = None,
+    memory: options.Memory = "1GB",
+    restart: options.Restart = False,
+    dry_run: options.DryRun = False,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
 ) -> None:
     """Bring embeddings into another encoder's space.
 
-    Works block by block, so that embeddings and result may be larger than memory
-    (.npy).
+    Embeddings and result may be larger than memory. What was interrupted goes on
+    where it was.
 
     Example: relatum translate old.npy --map map.safetensors -o translated.npy
     """
-    from relatum import _cli_inputs, _cli_translation
+    from relatum import _cli_inputs, _cli_streaming, _cli_translation
 
-    _cli_inputs.check_output(output, as_json, inputs=[embeddings, map_file])
+    _cli_inputs.check_output(output, as_json, inputs=[embeddings, map_file], folders=True)
     columns = _cli_inputs.Columns(column, id_column)
     columns.check(embeddings)
     _cli_translation.check_encoder(map_file, encoder, force, inverse)
-    _report(_cli_translation.translate(embeddings, map_file, output, columns, inverse), as_json,
-            output)  # fmt: skip
+    source = _cli_streaming.open_source(embeddings, output, columns)
+    rows, about = _cli_translation.rows_of(source, map_file, inverse)
+    found = _cli_streaming.stream(
+        source, rows, output, doing="translating", memory=memory, dtype=dtype, restart=restart,
+        dry_run=dry_run, as_json=as_json,
+    )  # fmt: skip
+    _report({"embeddings": embeddings, "map": map_file, **about, **found}, as_json, output)
 
 
 @app.command()

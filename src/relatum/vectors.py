@@ -7,18 +7,20 @@ unpickled.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from relatum import _array, _files, _formats, _validation
+from relatum import _array, _files, _formats, _sources, _validation
 from relatum._files import FileFormatError, Source
 from relatum._formats import STANDARD
 from relatum._labels import as_indices, read_indices, read_labels
 
 __all__ = [
     "Embeddings",
+    "open_embeddings",
     "read_anchors",
     "read_embeddings",
     "read_indices",
@@ -128,22 +130,80 @@ def write_array(path: Source, array: np.ndarray) -> None:
     _formats.save_npy(path, array)
 
 
-def check_output(path: Source) -> str:
-    """Return the suffix of a file to write (``-`` for standard output), or refuse it."""
+def check_output(path: Source, *, folders: bool = False) -> str:
+    """Return the suffix of a file to write (``-`` for standard output), or refuse it.
+
+    With ``folders`` a name without a suffix is a folder, and the suffix empty.
+    """
     if str(path) == STANDARD:
         return STANDARD
     suffix = Path(path).suffix.lower()
+    if folders and (not suffix or str(path).endswith(("/", os.sep))):
+        return ""
     if suffix not in SUFFIXES:
         raise FileFormatError(
-            f"{path} has the suffix {suffix!r}; expected one of "
-            f"{', '.join(SUFFIXES)}, or - for standard output"
+            f"{path} has the suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}, "
+            f"{'none for a folder of .parquet files, ' if folders else ''}or - for standard output"
         )
     return suffix
 
 
+def open_embeddings(
+    path: Source, *, column: str | None = None, id_column: str | None = None
+) -> _sources.Source:
+    """Open embeddings to be read batch by batch, whatever their size.
+
+    Parameters
+    ----------
+    path : str or path
+        As in :func:`read_embeddings`, or a folder of Parquet files, which are taken in the
+        order of their names. ``.npz`` and standard input are held in memory.
+    column, id_column : str, optional
+        As in :func:`read_embeddings`.
+
+    Returns
+    -------
+    Source
+        ``n_rows``, ``n_features``, ``dtype``, and ``batches(start, size)``, which yields
+        ``(start, X, table)``: the rows from ``start`` on, and a table of all their columns
+        (None where ``X`` is all there is).
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`read_embeddings`; files of a folder that differ in their columns.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "a.parquet")
+    >>> relatum.write_embeddings(path, np.eye(5), ids=list("abcde"))
+    >>> for start, X, table in relatum.open_embeddings(path).batches(0, 2):
+    ...     print(start, X.shape, table.column_names)
+    0 (2, 5) ['embedding', 'id']
+    2 (2, 5) ['embedding', 'id']
+    4 (1, 5) ['embedding', 'id']
+    """
+    if not _formats.is_npy(path) and (os.path.isdir(path) or str(path).endswith(".parquet")):
+        return _sources.ParquetSource(path, column, id_column)
+    found = read_embeddings(path, column=column, id_column=id_column)
+    return _sources.ArraySource(_formats.name_of(path), found.array, found.ids)
+
+
+def as_source(X: Any, ids: np.ndarray | None = None) -> _sources.Source:
+    """Return what is opened as it is, paths opened, and arrays as a source."""
+    if isinstance(X, (str, os.PathLike)):
+        return open_embeddings(X)
+    if hasattr(X, "batches"):
+        opened: _sources.Source = X
+        return opened
+    values = _matrix(_array.to_numpy(_validation.as_array(X, "X")), "X")
+    return _sources.ArraySource("X", values, check_ids(ids, len(values), "X"))
+
+
 def read_anchors(
     path: Source,
-    source: Embeddings,
+    source: Embeddings | _sources.Source,
     *,
     column: str | None = None,
     id_column: str | None = None,
@@ -178,11 +238,19 @@ def read_anchors(
         anchors = Embeddings(_matrix(values, _formats.name_of(path)), None)
     else:
         anchors = read_embeddings(path, column=column, id_column=id_column)
-    _validation.check_same_features(anchors.array, str(path), source.array, name)
+    n_features = source.array.shape[1] if isinstance(source, Embeddings) else source.n_features
+    if anchors.array.shape[1] != n_features:
+        raise ValueError(
+            f"{path} has {anchors.array.shape[1]} features, {name} has {n_features}; "
+            "expected the same number"
+        )
     return anchors
 
 
-def _rows_of(source: Embeddings, rows: np.ndarray, path: Source) -> Embeddings:
+def _rows_of(source: Embeddings | _sources.Source, rows: np.ndarray, path: Source) -> Embeddings:
+    if not isinstance(source, Embeddings):
+        rows = _validation.check_indices(rows, str(path), source.n_rows)
+        return Embeddings(*_sources.take(source, rows))
     rows = _validation.check_indices(rows, str(path), len(source.array))
     return Embeddings(source.array[rows], None if source.ids is None else source.ids[rows])
 

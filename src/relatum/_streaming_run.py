@@ -1,0 +1,190 @@
+"""One pass over the rows of a source: read ahead, worked on, written behind and recorded."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from relatum import _files, _formats, _validation
+from relatum._half import as_dtype
+from relatum._journal import Unfinished
+from relatum._pipeline import Behind, ahead
+from relatum._sinks import Sink, make_sink
+from relatum._sources import Batch, Source
+from relatum.row_maps import RowMap
+
+
+class Plan(NamedTuple):
+    """How the rows are cut: ``block`` are worked on at once, ``part`` are kept at once."""
+
+    block: int
+    part: int
+
+    def parts(self, n_rows: int) -> Iterator[tuple[int, slice]]:
+        for i, start in enumerate(range(0, n_rows, self.part)):
+            yield i, slice(start, min(start + self.part, n_rows))
+
+
+class Written(NamedTuple):
+    """What a run wrote."""
+
+    n_rows: int
+    n_outputs: int
+    n_parts: int
+    n_kept: int
+    """Rows that an earlier run had written."""
+
+
+class Run:
+    """One pass over the rows of a source."""
+
+    def __init__(
+        self, source: Source, rows: RowMap, dtype: np.dtype,
+        progress: Callable[[int], object] | None,
+    ) -> None:  # fmt: skip
+        self.source, self.rows, self.dtype = source, rows, dtype
+        self.progress = progress or (lambda done: None)
+        self.lost = _Lost()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.source.n_rows, self.rows.n_outputs
+
+    def to_standard_output(self, plan: Plan) -> Written:
+        out = np.empty(self.shape, self.dtype)
+        with closing(ahead(self.source.batches(0, plan.block))) as batches:
+            for batch in batches:
+                stop = batch.start + len(batch.X)
+                out[batch.start : stop] = self._apply(batch, self.lost)
+                self.progress(stop)
+        self.lost.warn(self.source.name, self.rows.centred)
+        _formats.save_npy(_formats.STANDARD, out)
+        return Written(*self.shape, 1, 0)
+
+    def to_file(self, work: Unfinished, target: Path) -> Written:
+        plan, parts = Plan(**work.plan), []
+        sink = make_sink(work.folder, target, self.source, self.shape, self.dtype)
+        for part, rows in plan.parts(self.source.n_rows):
+            record = work.done.get(part)
+            n_rows = rows.stop - rows.start
+            if record and sink.checksum(part, rows.start, n_rows) != record["checksum"]:
+                work.done.pop(part)
+            parts.append((part, rows))
+        missing = [p for p in parts if p[0] not in work.done]
+        kept = self.source.n_rows - sum(r.stop - r.start for _, r in missing)
+        self._write(sink, work, plan, missing, kept)
+        for record in work.done.values():
+            self.lost.add(record["lost"], record["first_lost"])
+        if self.source.fingerprint() != work.job["input"]:
+            raise _files.FileFormatError(f"{self.source.name} changed while it was read")
+        self.lost.warn(self.source.name, self.rows.centred)
+        _give_name(sink.finish(len(parts)), target)
+        work.remove()
+        return Written(*self.shape, len(parts), kept)
+
+    def _write(
+        self, sink: Sink, work: Unfinished, plan: Plan, missing: list[tuple[int, slice]], kept: int
+    ) -> None:
+        done, writer = kept, _PartWriter(sink, work, self.dtype)
+        try:
+            with Behind() as later, closing(ahead(self._batches(plan, missing))) as batches:
+                for part, rows, batch in batches:
+                    lost = _Lost()
+                    Y = self._apply(batch, lost)
+                    later(functools.partial(writer, part, rows, batch.start, Y, batch.table, lost))
+                    done += len(Y)
+                    self.progress(done)
+                    del Y, batch
+        except BaseException:
+            sink.abort()
+            raise
+
+    def _batches(
+        self, plan: Plan, missing: list[tuple[int, slice]]
+    ) -> Iterator[tuple[int, slice, Batch]]:
+        """Read the parts that are missing; those that follow each other in one go."""
+        waiting = list(missing)
+        while waiting:
+            for batch in self.source.batches(waiting[0][1].start, plan.block):
+                part, rows = waiting[0]
+                yield part, rows, batch
+                if batch.start + len(batch.X) < rows.stop:
+                    continue
+                waiting.pop(0)
+                if not waiting or waiting[0][1].start != rows.stop:
+                    break
+
+    def _apply(self, batch: Batch, lost: _Lost) -> np.ndarray:
+        X = batch.X
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", _validation.RelatumWarning)
+            try:
+                Y = np.asarray(self.rows.function(X))
+            except ValueError:
+                _validation.check_finite(_validation.as_matrix(X), self.source.name, batch.start)
+                raise
+        for w in caught:
+            if self.rows.without_direction is None or "no direction" not in str(w.message):
+                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+            elif not lost.count:
+                found = self.rows.without_direction(_validation.as_matrix(X))
+                lost.add(len(found), (found[: _Lost.SHOWN] + batch.start).tolist())
+        return Y
+
+
+class _Lost:
+    """Rows without a direction: how many, and the first of them."""
+
+    SHOWN = 6
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[int] = []
+
+    def add(self, count: int, first: list[int]) -> None:
+        self.count += count
+        self.first = sorted([*self.first, *first])[: self.SHOWN]
+
+    def warn(self, name: str, centred: bool) -> None:
+        if self.count:
+            _validation.warn_zero_rows(np.asarray(self.first), name, centred, self.count)
+
+
+class _PartWriter:
+    """What follows a block: convert it, write it, and record its part once that is whole."""
+
+    def __init__(self, sink: Sink, work: Unfinished, dtype: np.dtype) -> None:
+        self.sink, self.work, self.dtype = sink, work, dtype
+        self.lost = _Lost()
+
+    def __call__(
+        self, part: int, rows: slice, start: int, Y: np.ndarray, table: Any, lost: _Lost
+    ) -> None:
+        if start == rows.start:
+            self.sink.begin(part, rows.start)
+            self.lost = _Lost()
+        self.lost.add(lost.count, lost.first)
+        self.sink.write(as_dtype(Y, self.dtype, start), table)
+        if start + len(Y) == rows.stop:
+            checksum = self.sink.end()
+            self.work.record(
+                part, checksum=checksum, lost=self.lost.count, first_lost=self.lost.first
+            )
+
+
+def _give_name(path: Path, target: Path) -> None:
+    if path.is_dir():
+        if target.exists():
+            target.rmdir()  # an empty folder
+    else:
+        path.chmod(_files.mode_of(target))
+        _files.sync(path)
+    os.replace(path, target)
+    _files.sync(target.parent)

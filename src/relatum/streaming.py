@@ -1,0 +1,185 @@
+"""From disk to disk, however much it is: projections and translations of whole files.
+
+Rows are read ahead and written behind, and what is written is kept: a run that was
+interrupted, by whatever, goes on where it was and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from relatum import _array, _files, _formats, _validation
+from relatum._journal import Unfinished, folder_of
+from relatum._sources import Source
+from relatum._streaming_run import Plan, Run, Written
+from relatum.row_maps import RowMap
+from relatum.vectors import NO_IDS, as_source, check_output
+
+__all__ = ["Plan", "Written", "output_dtype", "plan_for", "transform_file"]
+
+MEMORY = 2**30
+"""Bytes that a run may take for rows, unless it is told otherwise."""
+BLOCKS = 10
+"""Blocks that are in memory at once: being read, worked on, written, and between."""
+LARGEST_BLOCK = 96 * 2**20
+PARTS = 4
+"""How many parts of the output would fill the memory: what an interruption can cost."""
+MANY = 10**8
+"""Numbers in half precision that are worth loading torch for."""
+DTYPES = ("float16", "float32", "float64")
+
+
+def transform_file(
+    source: Any,
+    rows: RowMap,
+    output: _files.Source,
+    *,
+    dtype: str | None = None,
+    memory: int = MEMORY,
+    restart: bool = False,
+    progress: Callable[[int], object] | None = None,
+) -> Written:
+    """Apply a function of rows to all rows of a file, into another file or folder.
+
+    Parameters
+    ----------
+    source : str, path, array or what :func:`relatum.vectors.open_embeddings` returns
+    rows : RowMap
+        :func:`relatum.row_maps.projection_of_rows`, ``translation_of_rows``, or one's own.
+    output : str or path
+        ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, or a folder (no suffix) of Parquet
+        files. Parquet keeps all other columns, ``.npz`` and ``.safetensors`` ids.
+        ``-`` is ``.npy`` on standard output, from memory.
+    dtype : "float16", "float32" or "float64", optional
+        Of the output; else that of the input, float32 for half precision.
+    memory : int
+        Bytes for the rows that are read, worked on and written.
+    restart : bool
+        Begin anew what an interrupted run left.
+    progress : callable, optional
+        Called with the number of rows that are done.
+
+    Raises
+    ------
+    ValueError
+        Rows that are not finite, by number; values that leave the range of ``dtype``; an
+        output that another job began; an input that changed meanwhile.
+    OSError
+        No room on the disk, another process at the same output, or no leave to write.
+
+    Examples
+    --------
+    >>> import numpy as np, os, relatum, tempfile
+    >>> from relatum.row_maps import projection_of_rows
+    >>> from relatum.streaming import transform_file
+    >>> X = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+    >>> path = os.path.join(tempfile.mkdtemp(), "r.npy")
+    >>> rows = projection_of_rows(relatum.projection.fit_projection(X[:20]))
+    >>> transform_file(X, rows, path, dtype="float16").n_outputs
+    20
+    """
+    found = as_source(source)
+    if found.n_features != rows.n_features:
+        raise ValueError(
+            f"{found.name} has {found.n_features} features; expected {rows.n_features}"
+        )
+    suffix = check_output(output, folders=True)
+    target = None if suffix == _formats.STANDARD else _target(output, suffix, found)
+    found = _carried(found, suffix, output)
+    result = output_dtype(found, rows, dtype)
+    run = Run(found, rows, result, progress)
+    if target is None:
+        return run.to_standard_output(plan_for(found, rows, memory))
+    if result == np.float16 and found.n_rows * rows.n_outputs >= MANY:
+        with suppress(ImportError):
+            import torch  # noqa: F401  # converts to half precision faster
+    job = {
+        "input": found.fingerprint(),
+        "settings": dict(rows.settings),
+        "dtype": result.str,
+        "shape": [found.n_rows, rows.n_outputs],
+        "columns": list(found.other_columns),
+    }
+    plan = plan_for(found, rows, memory)
+    with _room(target), Unfinished(target, job, plan._asdict(), restart=restart) as work:
+        try:
+            return run.to_file(work, target)
+        except BaseException:
+            if not work.done:
+                work.remove()
+            raise
+
+
+def plan_for(source: Source, rows: RowMap, memory: int = MEMORY) -> Plan:
+    """Return how the rows are cut so that a run stays within ``memory``."""
+    wide = max(source.dtype.itemsize, 4)
+    width = wide * (source.n_features + rows.n_outputs)
+    if BLOCKS * width > memory:
+        raise ValueError(
+            f"memory is {memory} bytes; expected at least {BLOCKS * width}: {BLOCKS} rows of "
+            f"{source.n_features} and {rows.n_outputs} numbers"
+        )
+    if rows.whole:
+        return Plan(source.n_rows, source.n_rows)
+    block = max(1, min(memory // BLOCKS, LARGEST_BLOCK) // width)
+    per_part = max(1, memory // PARTS // (block * wide * rows.n_outputs))
+    return Plan(block, block * per_part)
+
+
+def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.dtype:
+    """Return the type of the numbers that are written."""
+    if dtype is not None:
+        return np.dtype(_validation.check_choice(dtype, "dtype", DTYPES))
+    if (precision := rows.settings.get("precision")) is not None:
+        return np.dtype("float32" if precision == "bfloat16" else precision)
+    result: np.dtype = np.dtype(_array.float_dtype(np.empty(0, source.dtype)))
+    return result
+
+
+def _carried(source: Source, suffix: str, output: _files.Source) -> Source:
+    """Leave out, and name, the columns that the output has no place for."""
+    if suffix in ("", ".parquet") or not source.other_columns:
+        return source
+    lost = [name for name in source.other_columns if name != source.id_column]
+    if lost:
+        _validation.warn(
+            f"{output}: {suffix} has no place for the columns {', '.join(lost)} of {source.name}; "
+            "they are left out"
+        )
+    return source.bare()
+
+
+def _target(output: _files.Source, suffix: str, source: Source) -> Path:
+    """Return where the output goes, or refuse it before any work."""
+    if suffix == ".npy" and source.id_column is not None:
+        raise ValueError(NO_IDS.format(path=output))
+    if suffix:
+        return _files.check_target(output)
+    target = Path(os.path.realpath(output))
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise FileExistsError(f"{output} exists; expected a new or an empty folder to write")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{output}: no such folder {target.parent}")
+    return target
+
+
+@contextmanager
+def _room(target: Path) -> Iterator[None]:
+    """Say in one line that the disk is full, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise
+        kept = folder_of(target).exists()
+        rest = "; what was written is kept, and the same command goes on from there" if kept else ""
+        raise OSError(
+            f"{target}: no room on the disk ({os.strerror(error.errno)}){rest}"
+        ) from error
