@@ -17,6 +17,7 @@ from relatum.anchors import (
     parallel_test,
     select_anchors,
 )
+from relatum.vectors import as_source, open_embeddings, write_embeddings
 
 X = np.random.default_rng(0).normal(size=(120, 9))
 LABELS = np.repeat(["a", "b", "c"], [90, 25, 5])
@@ -40,6 +41,43 @@ def test_each_method_gives_distinct_rows_and_repeats_with_its_seed(method, n_anc
     assert chosen.max() < len(X)
     again = select_anchors(data, n_anchors, method=method, random_state=3, **NEEDS.get(method, {}))
     np.testing.assert_array_equal(chosen, again)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("memory", [4 * 9 * 8, 2000, 2**30])
+@pytest.mark.parametrize("suffix", [".npy", ".parquet"])
+def test_rows_of_a_file_give_the_anchors_of_the_array(method, memory, suffix, tmp_path):
+    write_embeddings(tmp_path / f"x{suffix}", X)
+    given = {"method": method, "random_state": 3, **NEEDS.get(method, {})}
+    opened = open_embeddings(tmp_path / f"x{suffix}")
+    found = select_anchors(opened, 12, memory=memory, **given)
+    np.testing.assert_array_equal(found, select_anchors(X, 12, **given))
+
+
+def test_kmeans_of_a_file_that_is_too_large_takes_its_centres_from_some_rows(monkeypatch):
+    monkeypatch.setattr("relatum._anchor_selection.ENOUGH", 10)
+    monkeypatch.setattr("relatum._anchor_selection.PER_CENTRE", 10)
+    centres = 10 * np.eye(9)[:5]
+    data = np.repeat(centres, 40, axis=0) + np.random.default_rng(0).normal(size=(200, 9))
+    found = select_anchors(as_source(data), 5, method="kmeans", memory=4000, random_state=0)
+    assert sorted(found // 40) == list(range(5))
+
+
+@pytest.mark.parametrize("method", ["farthest_point", "kmeans", "pivoted_cholesky"])
+@pytest.mark.parametrize("memory", [2000, 2**30])
+def test_a_row_of_a_file_that_is_not_finite_is_named(method, memory, tmp_path):
+    bad = X.copy()
+    bad[101, 3] = np.inf
+    np.save(tmp_path / "x.npy", bad)
+    with pytest.raises(ValueError, match=r"NaN or infinity in 1 row: \d+"):
+        select_anchors(
+            open_embeddings(tmp_path / "x.npy"), 12, method=method, memory=memory, random_state=3
+        )
+
+
+def test_memory_for_no_rows_is_refused():
+    with pytest.raises(ValueError, match="memory is 100 bytes; expected at least 288: 4 rows"):
+        select_anchors(as_source(X), 3, memory=100)
 
 
 @pytest.mark.parametrize("method", ["uniform", "farthest_point", "kmeans", "pivoted_cholesky"])

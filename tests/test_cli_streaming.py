@@ -120,3 +120,17 @@ def test_an_interrupt_from_the_keyboard_keeps_what_was_written(files):
     assert json.loads(again.stdout)["rows_kept"] > 0
     R = relatum.relative_projection(np.load("big.npy"), np.load("big.npy")[:9])
     np.testing.assert_allclose(np.load("r.npy"), R, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["uniform", "farthest_point", "kmeans"])
+def test_anchors_come_from_a_folder_of_columns_as_from_an_array(method, capsys, files):
+    (files / "in").mkdir()
+    for i, part in enumerate((X[:200], X[200:])):
+        relatum.write_embeddings(f"in/{i}.parquet", part)
+    for source, output in (("in", "a.npy"), ("x.npy", "b.npy")):
+        found = json_of(
+            capsys, "anchors", source, "-n", "20", "--method", method, "-o", output,
+            "--memory", "9kB",
+        )  # fmt: skip
+        assert (found["n_rows"], found["n_anchors"]) == (500, 20)
+    np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))

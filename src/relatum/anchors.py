@@ -7,13 +7,13 @@ unit norm), since that is what a cosine projection sees.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from relatum import _array, _validation
+from relatum._anchor_selection import METHODS, Rows, in_memory, opened
 from relatum._array import Array
 from relatum._gemm import unit_rows
 
@@ -27,6 +27,8 @@ __all__ = [
     "select_anchors",
 ]
 
+MEMORY = 2**30
+"""Bytes for the rows of a file, unless it is told otherwise."""
 NEAR_REPEATED = 1e-4
 """Anchors whose cosine is within this of 1 count as nearly repeated."""
 
@@ -39,12 +41,13 @@ def select_anchors(
     labels: Any = None,
     frequencies: Any = None,
     random_state: Any = None,
+    memory: int = MEMORY,
 ) -> Array:
     """Choose ``n_anchors`` rows of ``X`` as anchors.
 
     Parameters
     ----------
-    X : array (n_samples, n_features)
+    X : array (n_samples, n_features), or what :func:`relatum.open_embeddings` returns
         Absolute representations to choose from. For anchors from outside the
         data (OOD anchors), pass that other data.
     n_anchors : int
@@ -59,11 +62,15 @@ def select_anchors(
     labels : array (n_samples,), for ``stratified``
     frequencies : array (n_samples,), for ``most_frequent``
     random_state : None, int, numpy Generator or RandomState
+    memory : int
+        Bytes for the rows of a file. One that is larger is read again for each anchor by
+        ``farthest_point`` and ``pivoted_cholesky``; ``kmeans`` takes its centres from
+        rows drawn at random, and reads all once more for the members nearest to them.
 
     Returns
     -------
     array of int64 (n_anchors,)
-        Row numbers, each once, in the library of ``X``.
+        Row numbers, each once, in the library of ``X`` (NumPy, for a file).
 
     Raises
     ------
@@ -79,18 +86,17 @@ def select_anchors(
     (3,)
     """
     _validation.check_choice(method, "method", METHODS)
-    X = _validation.as_matrix(X, "X", finite=True)
-    n = X.shape[0]
+    rows: Rows = opened(X, memory) if hasattr(X, "batches") else in_memory(X)
+    n = rows.n_rows
     _validation.check_integer(n_anchors, "n_anchors", maximum=n, maximum_is="the rows of X")
     if method == "stratified":
         labels = _column(labels, "labels", method, n)
     if method == "most_frequent":
         frequencies = _column(frequencies, "frequencies", method, n)
     rng = _validation.random_generator(random_state)
-    chosen = METHODS[method](
-        _array.to_numpy(X), int(n_anchors), rng, labels=labels, frequencies=frequencies
-    )
-    return _array.from_numpy(np.asarray(chosen, dtype=np.int64), X, keep_dtype=True)
+    chosen = METHODS[method](rows, int(n_anchors), rng, labels=labels, frequencies=frequencies)
+    chosen = np.asarray(chosen, dtype=np.int64)
+    return chosen if hasattr(X, "batches") else _array.from_numpy(chosen, X, keep_dtype=True)
 
 
 def _column(values: Any, name: str, method: str, n_rows: int) -> np.ndarray:
@@ -102,105 +108,6 @@ def _column(values: Any, name: str, method: str, n_rows: int) -> np.ndarray:
             f"{name} has shape {values.shape}; expected ({n_rows},): one for each row of X"
         )
     return np.asarray(values)
-
-
-def _uniform(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    return np.asarray(rng.choice(len(X), size=k, replace=False))
-
-
-def _stratified(
-    X: np.ndarray, k: int, rng: np.random.Generator, *, labels: np.ndarray, **_: Any
-) -> np.ndarray:
-    """Deal one row of each class in turn until ``k`` are dealt."""
-    order = rng.permutation(len(X))
-    classes = np.unique(labels, return_inverse=True)[1]
-    turn = np.empty(len(X), dtype=np.int64)
-    for c in range(classes.max() + 1):
-        members = order[classes[order] == c]
-        turn[members] = np.arange(len(members))
-    rank = np.lexsort((rng.random(len(X)), turn))
-    return np.asarray(rank[:k])
-
-
-def _inverse_norms(X: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(X, axis=1).astype(np.float64)
-    return np.asarray(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
-
-
-def _farthest_point(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    """One matrix-vector product for each anchor, no copy of ``X``."""
-    inverse = _inverse_norms(X)
-    chosen = [int(rng.integers(len(X)))]
-    closest = np.full(len(X), -np.inf)
-    while len(chosen) < k:
-        latest = chosen[-1]
-        np.maximum(closest, (X @ X[latest]) * inverse * inverse[latest], out=closest)
-        closest[latest] = np.inf
-        chosen.append(int(np.argmin(closest)))
-    return np.asarray(chosen)
-
-
-def _kmeans(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    """The member of each cluster that is nearest to its centre; empty ones drawn anew."""
-    import sklearn.cluster
-
-    unit = unit_rows(X)
-    kind = sklearn.cluster.KMeans if len(X) <= 20_000 else sklearn.cluster.MiniBatchKMeans
-    model = kind(n_clusters=k, n_init=1, random_state=int(rng.integers(2**31))).fit(unit)
-    labels = model.labels_
-    distance = np.empty(len(X))
-    for rows in _array.blocks(len(X), 8 * X.shape[1]):
-        distance[rows] = np.linalg.norm(unit[rows] - model.cluster_centers_[labels[rows]], axis=1)
-    order = np.lexsort((distance, labels))
-    first = order[np.unique(labels[order], return_index=True)[1]]
-    rest = np.setdiff1d(np.arange(len(X)), first)
-    return np.concatenate([first, rng.choice(rest, size=k - len(first), replace=False)])
-
-
-def _pivoted_cholesky(X: np.ndarray, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    """Pivoted Cholesky of the cosine kernel, done in feature space.
-
-    The residual diagonal is the squared norm that the anchors so far leave
-    unexplained. When nothing is left (as many anchors as the rank of ``X``), a
-    new sweep begins over the rows not chosen yet.
-    """
-    inverse = _inverse_norms(X)
-    free = np.ones(len(X), dtype=bool)
-    chosen: list[int] = []
-    residual, basis = np.zeros(len(X)), np.zeros((0, X.shape[1]))
-    while len(chosen) < k:
-        if residual.max() <= 1e-6:
-            residual, basis = np.where(free, 1.0, 0.0), basis[:0]
-            pivot = int(rng.choice(np.flatnonzero(free)))
-        else:
-            pivot = int(np.argmax(residual))
-        chosen.append(pivot)
-        free[pivot] = False
-        row = X[pivot].astype(np.float64) * inverse[pivot]
-        row -= basis.T @ (basis @ row)
-        row -= basis.T @ (basis @ row)  # twice: rounding leaves a trace of the basis
-        norm = np.linalg.norm(row)
-        if norm > 0:
-            basis = np.vstack([basis, row / norm])
-            residual -= ((X @ basis[-1].astype(X.dtype)) * inverse) ** 2
-        residual[~free] = 0.0
-    return np.asarray(chosen)
-
-
-def _most_frequent(
-    X: np.ndarray, k: int, rng: np.random.Generator, *, frequencies: np.ndarray, **_: Any
-) -> np.ndarray:
-    return np.argsort(-frequencies.astype(np.float64), kind="stable")[:k]
-
-
-METHODS: dict[str, Callable[..., np.ndarray]] = {
-    "uniform": _uniform,
-    "stratified": _stratified,
-    "farthest_point": _farthest_point,
-    "kmeans": _kmeans,
-    "pivoted_cholesky": _pivoted_cholesky,
-    "most_frequent": _most_frequent,
-}
 
 
 def pair_anchors(ids_x: Any, ids_y: Any) -> tuple[np.ndarray, np.ndarray]:

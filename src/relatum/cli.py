@@ -93,6 +93,7 @@ def anchors(
     labels: options.Classes = None,
     frequencies: options.Frequencies = None,
     seed: options.Seed = 0,
+    memory: options.Memory = "1GB",
     column: options.Column = None,
     label_column: options.LabelColumn = None,
     as_json: options.Json = False,
@@ -100,11 +101,13 @@ def anchors(
     """Choose anchors.
 
     Writes the row numbers of the anchors, for --anchors of the other commands.
+    Embeddings may be larger than memory.
 
     Example: relatum anchors a.npy -n 300 --method kmeans --seed 0 -o idx.npy
     """
     from relatum import vectors
     from relatum._cli_inputs import Columns, check_output, read_labels
+    from relatum._cli_streaming import parse_bytes
     from relatum.anchors import anchor_diagnostics, select_anchors
 
     check_output(output, as_json, inputs=[embeddings, labels, frequencies], only_npy=True)
@@ -112,17 +115,17 @@ def anchors(
         raise ValueError("--labels goes with --method stratified")
     columns = Columns(column)
     columns.check(embeddings)
-    X = columns.read(embeddings).array
+    X = columns.open(embeddings)
     with _terminal.Progress(f"choosing anchors ({method})"):
         rows = select_anchors(
-            X, n_anchors, method=method, random_state=seed,
+            X, n_anchors, method=method, random_state=seed, memory=parse_bytes(memory),
             labels=None if labels is None else read_labels(labels, label_column),
             frequencies=None if frequencies is None else vectors.read_indices(frequencies),
         )  # fmt: skip
     result: dict[str, Any] = {"embeddings": embeddings, "method": method, "seed": seed,
-                              "n_rows": len(X), "n_anchors": len(rows)}  # fmt: skip
+                              "n_rows": X.n_rows, "n_anchors": len(rows)}  # fmt: skip
     if len(rows) > 1:
-        found = anchor_diagnostics(X[rows])
+        found = anchor_diagnostics(vectors.take(X, rows))
         result |= {"rank": found.rank, "effective_rank": found.effective_rank,
                    "n_repeated": found.n_repeated}  # fmt: skip
     vectors.write_array(output, rows)

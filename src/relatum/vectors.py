@@ -25,6 +25,7 @@ __all__ = [
     "read_embeddings",
     "read_indices",
     "read_labels",
+    "take",
     "write_array",
     "write_embeddings",
 ]
@@ -188,6 +189,11 @@ def open_embeddings(
         return _sources.ParquetSource(path, column, id_column)
     found = read_embeddings(path, column=column, id_column=id_column)
     return _sources.ArraySource(_formats.name_of(path), found.array, found.ids)
+
+
+def take(source: _sources.Source, rows: np.ndarray) -> np.ndarray:
+    """Return rows of opened embeddings by their numbers, in the order asked for."""
+    return _sources.take(source, _validation.check_indices(rows, "rows", source.n_rows))[0]
 
 
 def as_source(X: Any, ids: np.ndarray | None = None) -> _sources.Source:
