@@ -222,6 +222,38 @@ def test_evaluate_leaves_the_anchors_out(fitted, capsys):
     )
 
 
+def test_evaluate_draws_some_of_many_items(fitted, capsys):
+    common = ["evaluate", "m.safetensors", "a.npy", "b.npy", "--anchors", "idx.npy"]
+    some = run_json(capsys, *common, "--n-samples", "50")
+    assert (some["n_shared"], some["n_items"]) == (180, 50)
+    assert run_json(capsys, *common, "--n-samples", "50", "--seed", "0") == some
+    assert run_json(capsys, *common, "--n-samples", "0")["n_items"] == 180
+
+
+def test_folders_of_columns_do_for_everything(fitted, capsys):
+    for name in ("a", "b"):
+        table = pq.read_table(f"{name}.parquet")
+        Path(name).mkdir()
+        for i, start in enumerate((0, 100, 101)):
+            pq.write_table(table.slice(start, (100, 1, N)[i]), f"{name}/{i}.parquet")
+    Path("pairs.csv").write_text("".join(f"i{i},i{i}\n" for i in range(60)))
+    common = ["--anchors", "pairs.csv", "-o", "n.safetensors"]
+    found = run_json(capsys, "fit", "a", "b", *common)
+    assert found == run_json(capsys, "fit", "a.parquet", "b.parquet", *common) | {
+        "source": "a", "target": "b", "seconds": found["seconds"],
+    }  # fmt: skip
+    scores = run_json(capsys, "evaluate", "n.safetensors", "a", "b", "--anchors", "pairs.csv")
+    assert scores["n_items"] == 180
+    whole = run_json(capsys, "search", "a", "b", "--map", "n.safetensors", "-k", "1")
+    small = run_json(
+        capsys, "search", "a", "b", "--map", "n.safetensors", "-k", "1", "--memory", "15kB",
+        "--correction", "softmax", "--background", "a",
+    )  # fmt: skip
+    for result in (whole, small):
+        own = [one["items"] == [one["query"]] for one in result["found"]]
+        assert np.mean(own) > 0.9
+
+
 def test_what_is_refused(fitted, capsys):
     np.save("narrow.npy", A[:, :5])
     np.save("three.npy", np.zeros((4, 3), dtype=int))

@@ -213,7 +213,7 @@ def test_missing_empty_folder(suffix, tmp_path):
     with pytest.raises(ValueError, match=rf"empty{suffix} is empty \(0 bytes\); expected"):
         relatum.read_embeddings(tmp_path / f"empty{suffix}")
     (tmp_path / f"folder{suffix}").mkdir()
-    with pytest.raises(ValueError, match=rf"folder{suffix} is a folder; expected"):
+    with pytest.raises(ValueError, match=rf"folder{suffix} is a folder"):
         relatum.read_embeddings(tmp_path / f"folder{suffix}")
 
 
@@ -591,6 +591,17 @@ def test_anchors_are_row_numbers_or_embeddings(tmp_path):
     np.save(tmp_path / "b.npy", X[:, :4])
     with pytest.raises(ValueError, match=r"b\.npy has 4 features, emb has 6; expected the same"):
         vectors.read_anchors(tmp_path / "b.npy", EMBEDDINGS, name="emb")
+
+
+def test_a_folder_of_parquet_files_is_read_in_the_order_of_their_names(tmp_path):
+    for i, start in ((10, 25), (2, 0)):
+        relatum.write_embeddings(
+            tmp_path / f"part-{i:02}.parquet", X[start:][:25], ids=np.arange(40)[start:][:25]
+        )
+    (tmp_path / "_done.txt").write_text("")
+    found = relatum.read_embeddings(tmp_path)
+    np.testing.assert_array_equal(found.array, X)
+    assert found.ids.tolist() == list(range(40))
 
 
 def test_manifest_of_the_module_is_what_it_offers():

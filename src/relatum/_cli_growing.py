@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _files, _terminal
+from relatum import _files, _terminal, vectors
 from relatum._cli_inputs import Columns
-from relatum._cli_pairs import translation_inputs
+from relatum._cli_pairs import Pairs, translation_inputs
 from relatum.growing import Grown, grow_anchors
 from relatum.unpaired import Matched, match_unpaired
 
@@ -35,19 +35,20 @@ def grow(
     _files.check_target(output)
     if anchors is None:
         columns.check(*paths)
-        read = [columns.read(path) for path in paths]
-        sides, ids, known = [e.array for e in read], [e.ids for e in read], (NONE, NONE)
+        sides = columns.open(paths[0]), columns.open(paths[1])
+        given = Pairs(sides, (NONE, NONE), None, (sides[0].ids(), sides[1].ids()))
     else:
         given = translation_inputs(paths, anchors, columns)
-        sides, ids, known = [given.source, given.index], list(given.ids), given.rows
+    ids, known = given.ids, given.rows
     with_ids = all(some is not None for some in ids)
     if suffix == ".npy" and with_ids:
         raise ValueError(f"--output is {output}; both files have ids, which go into .csv or .tsv")
     started = time.perf_counter()
     others = [
-        np.setdiff1d(np.arange(len(side)), rows) for side, rows in zip(sides, known, strict=True)
+        np.setdiff1d(np.arange(side.n_rows), rows)
+        for side, rows in zip(given.sides, known, strict=True)
     ]
-    x, y = (side[rows] for side, rows in zip(sides, others, strict=True))
+    x, y = (vectors.take(side, rows) for side, rows in zip(given.sides, others, strict=True))
     settings: dict[str, Any] = {"wrong": wrong, "random_state": seed}
     found: Grown | Matched
     with _terminal.Progress("growing") as bar:
@@ -55,7 +56,7 @@ def grow(
         if anchors is None:
             found = match_unpaired(x, y, **settings)
         else:
-            found = grow_anchors(x, y, given.X, given.Y, **settings)
+            found = grow_anchors(x, y, *given.anchors(), **settings)
     if found.found:
         new = [rows[found.pairs[:, i]] for i, rows in enumerate(others)]
         chosen = [np.concatenate(both) for both in zip(known, new, strict=True)]

@@ -125,6 +125,7 @@ Drawn = Annotated[
     int, _option("--n-anchors", "-n", least=2, help="How many are drawn, without --anchors.")
 ]
 Samples = Annotated[int, _option("--n-samples", least=0, help="Rows to compare; 0 is all.")]
+Scored = Annotated[int, _option("--n-samples", least=0, help="Items to score; 0 is all.")]
 Measures = Annotated[
     Texts, _option("--measure", metavar="NAME", help="Repeat it for several; else all.")
 ]

@@ -12,50 +12,64 @@ import numpy as np
 from relatum import _files, _validation, vectors
 from relatum._cli_inputs import Columns, paired_rows
 from relatum._formats import is_npy, load_npy
-from relatum.vectors import Embeddings
+from relatum._sources import Source
 
 Sides = tuple[np.ndarray, np.ndarray]
+Ids = tuple[np.ndarray | None, np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """What two files say of a translation."""
+    """What two files say of a translation; rows are read as they are asked for."""
 
-    X: np.ndarray
-    """Anchors in the source's encoder."""
-    Y: np.ndarray
-    """The same in the target's."""
-    rest: Sides | None
-    """The other items that both files have, where that is known."""
-    source: np.ndarray
-    """All rows of the source's file."""
-    index: np.ndarray
-    """All rows of the target's file."""
+    sides: tuple[Source, Source]
     rows: Sides
     """Row numbers of the anchors in both files."""
+    rest: Sides | None
+    """Those of the other items that both files have, where that is known."""
     ids: tuple[np.ndarray | None, np.ndarray | None]
     """Of both files, where they have any."""
 
+    def anchors(self) -> Sides:
+        """Return the anchors in both encoders."""
+        return self._take(self.rows)
+
+    def others(self, most: int, seed: int) -> Sides | None:
+        """Return the other items in both encoders: at most ``most`` of them, drawn at random."""
+        if self.rest is None or not len(self.rest[0]):
+            return None
+        if len(self.rest[0]) <= most:
+            return self._take(self.rest)
+        chosen = _drawn(len(self.rest[0]), most, seed)
+        return self._take((self.rest[0][chosen], self.rest[1][chosen]))
+
+    def background(self, most: int, seed: int) -> Sides:
+        """Return rows of either file, at most ``most`` of each, drawn at random."""
+        x, y = (_drawn(side.n_rows, most, seed) for side in self.sides)
+        return self._take((x, y))
+
+    def _take(self, rows: Sides) -> Sides:
+        x, y = (vectors.take(side, r) for side, r in zip(self.sides, rows, strict=True))
+        return x, y
+
+
+def _drawn(n: int, most: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+
 
 def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Columns) -> Pairs:
-    """Read the anchors on both sides, and the other items that both files have."""
+    """Read which rows are the anchors on both sides, and which other items both files have."""
     columns.check(*paths)
-    sides = columns.read(paths[0]), columns.read(paths[1])
-    left, right = sides[0].array, sides[1].array
-    ids = sides[0].ids, sides[1].ids
-
-    def pairs_of(chosen: Sides, rest: Sides | None) -> Pairs:
-        return Pairs(left[chosen[0]], right[chosen[1]], rest, left, right, chosen, ids)
-
+    sides = columns.open(paths[0]), columns.open(paths[1])
+    ids = sides[0].ids(), sides[1].ids()
+    sizes = sides[0].n_rows, sides[1].n_rows
     if anchors is None:
-        return pairs_of(_shared(sides, paths), None)
+        return Pairs(sides, _shared(ids, sizes, paths), None, ids)
     pairs = _read_pairs(anchors)
     if pairs is None:  # row numbers of the first file
-        x, y = _shared(sides, paths)
-        rows = _validation.check_indices(
-            vectors.read_indices(anchors), anchors, len(sides[0].array)
-        )
-        place = np.full(len(sides[0].array), -1)
+        x, y = _shared(ids, sizes, paths)
+        rows = _validation.check_indices(vectors.read_indices(anchors), anchors, sizes[0])
+        place = np.full(sizes[0], -1)
         place[x] = y
         if (lost := rows[place[rows] < 0]).size:
             raise ValueError(
@@ -63,18 +77,17 @@ def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Col
             )
         chosen = rows, place[rows]
     else:
-        chosen = _rows_of(pairs, sides, paths, anchors)
+        chosen = _rows_of(pairs, ids, sizes, paths, anchors)
         try:
-            x, y = _shared(sides, paths)
+            x, y = _shared(ids, sizes, paths)
         except ValueError:  # nothing but the pairs says which items are the same
-            return pairs_of(chosen, None)
+            return Pairs(sides, chosen, None, ids)
     others = ~np.isin(x, chosen[0]) & ~np.isin(y, chosen[1])
-    return pairs_of(chosen, (left[x[others]], right[y[others]]))
+    return Pairs(sides, chosen, (x[others], y[others]), ids)
 
 
-def _shared(sides: tuple[Embeddings, Embeddings], paths: tuple[str, str]) -> Sides:
-    a, b = sides
-    return paired_rows(a.ids, len(a.array), paths[0], b.ids, len(b.array), paths[1])
+def _shared(ids: Ids, sizes: tuple[int, int], paths: tuple[str, str]) -> Sides:
+    return paired_rows(ids[0], sizes[0], paths[0], ids[1], sizes[1], paths[1])
 
 
 def _read_pairs(path: str) -> Any:
@@ -97,14 +110,14 @@ def _read_pairs(path: str) -> Any:
 
 
 def _rows_of(
-    pairs: np.ndarray, sides: tuple[Embeddings, Embeddings], paths: tuple[str, str], name: str
+    pairs: np.ndarray, ids: Ids, sizes: tuple[int, int], paths: tuple[str, str], name: str
 ) -> Sides:
     """Turn pairs of ids (where both files have ids) or of row numbers into row numbers."""
     found = []
-    for column, (side, path) in enumerate(zip(sides, paths, strict=True)):
+    for column, (own, size, path) in enumerate(zip(ids, sizes, paths, strict=True)):
         wanted = pairs[:, column]
-        if side.ids is not None and wanted.dtype.kind == "U":
-            rows = {str(i): row for row, i in enumerate(side.ids.tolist())}
+        if own is not None and wanted.dtype.kind == "U":
+            rows = {str(i): row for row, i in enumerate(own.tolist())}
             lost = [w for w in wanted.tolist() if w not in rows]
             if lost:
                 raise ValueError(
@@ -113,7 +126,7 @@ def _rows_of(
                 )
             found.append(np.asarray([rows[w] for w in wanted.tolist()]))
         else:
-            found.append(_validation.check_indices(_integers(wanted, name), name, len(side.array)))
+            found.append(_validation.check_indices(_integers(wanted, name), name, size))
     return found[0], found[1]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import numpy as np
 
 from relatum import _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._cli_inputs import Columns
-from relatum._cli_pairs import Pairs, Sides, translation_inputs
+from relatum._cli_pairs import translation_inputs
+from relatum._principal_axes import ENOUGH
 from relatum._same_encoder import unlike
-from relatum._sources import ArraySource, Source
+from relatum._sources import ArraySource, Source, take_ids
 from relatum._translation_map import TranslationMap
+from relatum.index_files import penalty_of_file, search_file
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
-from relatum.retrieval import HubnessPenalty, search
+from relatum.retrieval import HubnessPenalty
 from relatum.row_maps import RowMap, translation_of_rows
 from relatum.translation import Translation
 from relatum.translation_scores import TranslationScores, translation_scores
@@ -34,18 +37,19 @@ def fit(
     """Fit a map on the anchors, and score it on the items that are left."""
     artifact.check_target(output)
     given = translation_inputs(paths, anchors, columns)
+    X, Y = given.anchors()
+    x, y = given.background(ENOUGH, settings["random_state"])
     started = time.perf_counter()
     with _terminal.Progress("fitting") as bar:
-        found = Translation(**settings).fit(
-            given.X, given.Y, X_background=given.source, y_background=given.index
-        )
+        found = Translation(**settings).fit(X, Y, X_background=x, y_background=y)
         seconds = round(time.perf_counter() - started, 3)
         bar.step("predicting quality")
-        predicted = _predicted(found, given)
+        predicted = _predicted(found, X, Y, y)
         scores = None
-        if given.rest is not None and len(given.rest[0]) >= LEAST:
+        rest = given.others(MOST, settings["random_state"])
+        if rest is not None and len(rest[0]) >= LEAST:
             bar.step("scoring the other items")
-            scores = translation_scores(found, *given.rest)
+            scores = translation_scores(found, *rest)
     kept: dict[str, Any] = {
         "predicted": None if predicted is None else predicted.to_dict(),
         "measured": None if scores is None else scores.to_dict(),
@@ -70,16 +74,17 @@ def fit(
 
 LEAST = 20
 """Fewer items than this are not scored."""
-LARGEST_INDEX = 5000
-"""Rows of the target that quality is predicted for."""
+MOST = 5000
+"""Rows of the target that quality is predicted for, and items that are scored after a fit."""
 
 
-def _predicted(found: Translation, given: Pairs) -> PredictedQuality | None:
-    if len(given.X) < LEAST or len(given.index) <= LEAST:
+def _predicted(
+    found: Translation, X: np.ndarray, Y: np.ndarray, index: np.ndarray
+) -> PredictedQuality | None:
+    if len(X) < LEAST or len(index) <= LEAST:
         return None
-    rows = np.linspace(0, len(given.index) - 1, min(LARGEST_INDEX, len(given.index))).astype(int)
-    index = np.asarray(given.index[rows])
-    return predict_quality(found, given.X, given.Y, index, random_state=found.random_state)
+    rows = np.linspace(0, len(index) - 1, min(MOST, len(index))).astype(int)
+    return predict_quality(found, X, Y, index[rows], random_state=found.random_state)
 
 
 def failed_gate(predicted: dict[str, Any] | None, least: float | None) -> list[str]:
@@ -141,7 +146,7 @@ FIRST = 20_000
 def find(
     queries: str, index: str, k: int, columns: Columns, *, maps: tuple[str | None, str | None],
     correction: str | None, background: str | None, penalty: str | None,
-    save_penalty: str | None, output: str | None,
+    save_penalty: str | None, output: str | None, memory: int,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """Search, and write or show what was found."""
     if output is not None and Path(output).suffix.lower() not in FOUND:
@@ -156,33 +161,38 @@ def find(
         _files.check_target(output)
     if save_penalty is not None:
         artifact.check_target(save_penalty)
-    asked, searched = columns.read(queries), columns.read(index)
+    asked, searched = columns.read(queries), columns.open(index)
+    check_k(k, searched.n_rows, index)
     bring, place = _common_space(*maps, asked.array, queries)
-    with _terminal.Progress("searching") as bar:
-        Q, T = bring(asked.array), place(searched.array)
-        check_k(k, len(T), index)
-        taken: HubnessPenalty | None = None
-        if penalty is not None:
-            taken = _penalty(penalty)
-        elif correction is not None and background is not None:
-            bar.step(f"computing the penalties ({correction})")
-            seen = bring(columns.read(background).array)
-            taken = HubnessPenalty.of(T, seen, correction=correction)
-            if save_penalty is not None:
-                artifact.save(taken, save_penalty)
-        bar.step("searching")
-        scores, rows = search(Q, T, k, penalty=taken)
+    limit: dict[str, Any] = {"place": place, "memory": memory}
+    taken: HubnessPenalty | None = None
+    if penalty is not None:
+        taken = _penalty(penalty)
+    elif correction is not None and background is not None:
+        seen = bring(columns.read(background).array)
+        with _terminal.Progress(f"penalties ({correction})", searched.n_rows) as bar:
+            taken = penalty_of_file(
+                searched, seen, correction=correction, progress=bar.advance_to, **limit
+            )
+        if save_penalty is not None:
+            artifact.save(taken, save_penalty)
+    with _terminal.Progress(f"searching {index}", searched.n_rows) as bar:
+        Q = bring(asked.array)
+        scores, rows = search_file(Q, searched, k, penalty=taken, progress=bar.advance_to, **limit)
     query_ids = np.arange(len(Q)) if asked.ids is None else asked.ids
-    items = rows if searched.ids is None else searched.ids[rows]
+    ids = take_ids(searched, rows)
+    items = rows if ids is None else ids
     if output is not None:
         _write_found(output, query_ids, items, scores)
     found = [
         {"query": q.item(), "items": i.tolist(), "scores": s.round(6).tolist()}
         for q, i, s in zip(query_ids, items, scores, strict=True)
     ]
-    result = {"queries": queries, "index": index, "k": k, "n_queries": len(Q), "n_index": len(T),
-              "correction": correction, "output": output,
-              "found": None if output is not None else found}  # fmt: skip
+    result = {
+        "queries": queries, "index": index, "k": k, "n_queries": len(Q),
+        "n_index": searched.n_rows, "correction": correction, "output": output,
+        "found": None if output is not None else found,
+    }  # fmt: skip
     return result, _shown(found, output)
 
 
@@ -259,24 +269,23 @@ def _shown(found: list[dict[str, Any]], output: str | None) -> str:
 
 def evaluate(
     path: str, paths: tuple[str, str], anchors: str | None, k: int, correction: str,
-    columns: Columns,
+    columns: Columns, n_samples: int, seed: int,
 ) -> tuple[TranslationScores, dict[str, Any]]:  # fmt: skip
     """Score a map on items that both files have, but the anchors."""
     found = load(path)
     given = translation_inputs(paths, anchors, columns)
-    X, Y = (given.X, given.Y) if anchors is None else _others(given, anchors)
-    for array, width, name in (
-        (X, found.n_features_in_, paths[0]), (Y, found.n_features_out_, paths[1]),
-    ):  # fmt: skip
-        if array.shape[1] != width:
-            raise ValueError(f"{name} has {array.shape[1]} features; {path} was fitted on {width}")
+    widths = found.n_features_in_, found.n_features_out_
+    for side, width, name in zip(given.sides, widths, paths, strict=True):
+        if side.n_features != width:
+            raise ValueError(f"{name} has {side.n_features} features; {path} was fitted on {width}")
+    if anchors is None:  # all items that both files have
+        given = replace(given, rest=given.rows)
+    n_shared = 0 if given.rest is None else len(given.rest[0])
+    scored = given.others(n_samples or n_shared, seed)
+    if scored is None:
+        raise ValueError(f"{anchors} leaves no item that both files are known to have")
     _validation.check_choice(correction, "--correction", ["softmax", "csls"])
     with _terminal.Progress("scoring"):
-        scores = translation_scores(found, X, Y, k=k, correction=correction)
-    return scores, {"map": path, "source": paths[0], "target": paths[1], **scores.to_dict()}
-
-
-def _others(given: Pairs, anchors: str) -> Sides:
-    if given.rest is None or not len(given.rest[0]):
-        raise ValueError(f"{anchors} leaves no item that both files are known to have")
-    return given.rest
+        scores = translation_scores(found, *scored, k=k, correction=correction)
+    about = {"map": path, "source": paths[0], "target": paths[1], "n_shared": n_shared}
+    return scores, about | scores.to_dict()

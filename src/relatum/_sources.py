@@ -177,6 +177,18 @@ class ParquetSource:
                 yield from _parquet.read_from(path, start, size, columns)
             start = max(0, start - n)
 
+    def ids_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the ids of rows in rising order."""
+        assert self.id_column is not None
+        found: list[Any] = []
+        start = 0
+        for path in self.paths:
+            for table in _parquet.read_from(path, 0, 65536, [self.id_column]):
+                low, high = np.searchsorted(rows, [start, start + table.num_rows])
+                found += table.column(0).take(rows[low:high] - start).to_pylist()
+                start += table.num_rows
+        return np.asarray(found)
+
     def ids(self) -> np.ndarray | None:
         if self.id_column is None:
             return None
@@ -206,6 +218,17 @@ def take(source: Source, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | Non
         if high == len(wanted):
             break
     return out, np.asarray(found)[np.argsort(order)] if found else None
+
+
+def take_ids(source: Source, rows: np.ndarray) -> np.ndarray | None:
+    """Return the ids of some rows, of any shape, without a look at the embeddings."""
+    if source.id_column is None:
+        return None
+    if isinstance(source, ParquetSource):
+        wanted, place = np.unique(rows, return_inverse=True)
+        return source.ids_of(wanted)[place].reshape(rows.shape)
+    ids = source.ids()
+    return None if ids is None else ids[rows]
 
 
 def with_matrix(table: Any, name: str, X: np.ndarray) -> Any:

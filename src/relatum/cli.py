@@ -394,6 +394,7 @@ def search(
     output: options.Found = None,
     encoder: options.EncoderOf = None,
     force: options.Force = False,
+    memory: options.Memory = "1GB",
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -401,12 +402,13 @@ def search(
     """Search an index of one encoder with queries of another.
 
     Exact, by cosine; --correction keeps rows that are near everything from being
-    found for everything.
+    found for everything. The index may be larger than memory.
 
     Example: relatum search new_queries.npy index.npy --map map.safetensors -k 10
     """
     from relatum import _cli_translation
     from relatum._cli_inputs import Columns
+    from relatum._cli_streaming import parse_bytes
 
     columns = Columns(column, id_column)
     columns.check(queries, index, background)
@@ -417,6 +419,7 @@ def search(
     result, text = _cli_translation.find(
         queries, index, k, columns, maps=(map_file, index_map), correction=correction,
         background=background, penalty=penalty, save_penalty=save_penalty, output=output,
+        memory=parse_bytes(memory),
     )  # fmt: skip
     _terminal.report(result, text, as_json=as_json)
 
@@ -464,15 +467,17 @@ def evaluate(
     k: options.Neighbours = 10,
     correction: options.CorrectionKind = "softmax",
     min_recall: options.MinRecall = None,
+    n_samples: options.Scored = 10000,
+    seed: options.Seed = 0,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a map on items that it was not fitted on.
 
-    Each item of SOURCE is searched among all of TARGET, translated, translated with
+    Each item of SOURCE is searched among those of TARGET, translated, translated with
     the correction for hubs, and (where the widths agree) as it is. Of files that hold
-    the anchors too, --anchors leaves these out.
+    the anchors too, --anchors leaves these out; of many items, some are drawn.
 
     Example: relatum evaluate map.safetensors old_test.npy new_test.npy
     """
@@ -480,8 +485,9 @@ def evaluate(
     from relatum._cli_inputs import Columns
 
     scores, result = _cli_translation.evaluate(
-        map_file, (source, target), anchors, k, correction, Columns(column, id_column)
-    )
+        map_file, (source, target), anchors, k, correction, Columns(column, id_column),
+        n_samples, seed,
+    )  # fmt: skip
     failed = []
     if min_recall is not None and scores.translated.recall_1 < min_recall:
         failed.append(f"R@1 is {scores.translated.recall_1:.3f}, the gate {min_recall:g}")

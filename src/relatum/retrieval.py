@@ -45,7 +45,7 @@ def _softmax(
     """``T log mean_q exp(cos(q, t) / T)``, in blocks."""
     Q = unit_rows(background)
     if temperature is None:
-        temperature = _temperature(unit_rows(_spaced(index)), _spaced(Q))
+        temperature = temperature_of(index[spaced_rows(len(index))], background)
     out = np.empty(len(index), dtype=index.dtype)
     for rows in _array.blocks(len(index), index.dtype.itemsize * len(Q), _array.BLOCK_BYTES):
         S = unit_rows(index[rows]) @ Q.T
@@ -53,13 +53,16 @@ def _softmax(
     return out
 
 
-def _temperature(T: np.ndarray, Q: np.ndarray) -> float:
+def temperature_of(index: np.ndarray, background: np.ndarray) -> float:
+    """Return T of ``softmax`` from rows at even distances of both sides."""
+    T = unit_rows(index)
+    Q = unit_rows(background[spaced_rows(len(background))])
     return max(SPREADS * float(np.std(T @ Q.T)), float(np.finfo(np.float32).eps))
 
 
-def _spaced(X: np.ndarray) -> np.ndarray:
-    """Return rows at even distances, at most :data:`SAMPLE`."""
-    return np.asarray(X[np.linspace(0, len(X) - 1, min(SAMPLE, len(X))).astype(int)])
+def spaced_rows(n: int) -> np.ndarray:
+    """Return row numbers at even distances, at most :data:`SAMPLE`."""
+    return np.linspace(0, n - 1, min(SAMPLE, n)).astype(np.int64)
 
 
 CORRECTIONS: dict[str, Callable[[np.ndarray, np.ndarray, int, float | None], np.ndarray]] = {
@@ -164,11 +167,12 @@ class HubnessPenalty:
     ) -> Self:
         """Compute the penalties; see :func:`hubness_penalty` for all arguments."""
         values = hubness_penalty(index, background, correction=correction, **settings)
-        return cls(values, _fingerprint(_array.to_numpy(index)), correction)
+        rows = _array.to_numpy(index)
+        return cls(values, fingerprint_of(len(rows), rows[spaced_rows(len(rows))]), correction)
 
     def for_rows(self, index: np.ndarray) -> np.ndarray:
         """Return the penalties of these rows, or refuse other rows than they were computed for."""
-        if _fingerprint(index) != self.fingerprint:
+        if fingerprint_of(len(index), index[spaced_rows(len(index))]) != self.fingerprint:
             raise ValueError(
                 f"penalty was computed for another index ({len(self.values)} rows); this one has "
                 f"{len(index)} rows, or other values"
@@ -188,9 +192,10 @@ class HubnessPenalty:
         return cls(np.asarray(arrays["values"]), manifest["fingerprint"], manifest["correction"])
 
 
-def _fingerprint(index: np.ndarray) -> str:
-    digest = hashlib.sha256(f"{index.shape} {index.dtype}".encode())
-    digest.update(np.ascontiguousarray(_spaced(index)).tobytes())
+def fingerprint_of(n_rows: int, some: np.ndarray) -> str:
+    """Return what tells an index from others; ``some`` are its :func:`spaced_rows`."""
+    digest = hashlib.sha256(f"{(n_rows, some.shape[1])} {some.dtype}".encode())
+    digest.update(np.ascontiguousarray(some).tobytes())
     return digest.hexdigest()
 
 

@@ -54,7 +54,8 @@ def read_embeddings(
         ``.npy`` is memory-mapped. ``.npz`` and ``.safetensors``: the only array, or
         the one named ``embeddings``, ``embedding``, ``X`` or ``arr_0``. ``.parquet``: the only
         column whose rows are lists of floats; one FixedSizeList chunk is returned
-        as a view. ``-``: ``.npy`` from standard input.
+        as a view; a folder of such files is read in the order of their names. ``-``:
+        ``.npy`` from standard input.
     column : str, optional
         The column or array to read.
     id_column : str, optional
@@ -82,10 +83,20 @@ def read_embeddings(
                 f"{path} is .npy, which has one array and no names; leave column and id_column out"
             )
         return Embeddings(_matrix(_formats.load_npy(path), _formats.name_of(path)), None)
+    if os.path.isdir(path):
+        return _read_folder(_sources.ParquetSource(path, column, id_column))
     suffix = _files.check_source(path, SUFFIXES, "embeddings")
     array, ids = _formats.READERS[suffix](path, column, id_column)
     array = _matrix(array, str(path))
     return Embeddings(array, check_ids(ids, len(array), path))
+
+
+def _read_folder(source: _sources.ParquetSource) -> Embeddings:
+    array = np.empty((source.n_rows, source.n_features), source.dtype)
+    for start, X, _ in source.bare().batches(0, 65536):
+        array[start : start + len(X)] = X
+    array = _matrix(array, source.name)
+    return Embeddings(array, check_ids(source.ids(), len(array), source.name))
 
 
 def write_embeddings(path: Source, array: Any, ids: Any = None) -> None:
