@@ -134,3 +134,29 @@ def test_anchors_come_from_a_folder_of_columns_as_from_an_array(method, capsys, 
         )  # fmt: skip
         assert (found["n_rows"], found["n_anchors"]) == (500, 20)
     np.testing.assert_array_equal(np.load("a.npy"), np.load("b.npy"))
+
+
+@pytest.mark.parametrize("anchors", [True, False])
+def test_of_spaces_larger_than_memory_only_some_rows_are_compared(anchors, capsys, files):
+    rng = np.random.default_rng(2)
+    ids = rng.permutation(500)
+    relatum.write_embeddings("a.parquet", X, ids=np.arange(500))
+    relatum.write_embeddings("b.parquet", (X @ rng.normal(size=(6, 9)))[ids], ids=ids)
+    common = ["compare", "a.parquet", "b.parquet", "--n-samples", "100", "--n-anchors", "30"]
+    common += ["--measure", "cka", "--measure", "mean_reciprocal_rank"]
+    common += ["--anchors", "idx.npy"] if anchors else []
+    small, large = (json_of(capsys, *common, "--memory", m) for m in ("9kB", "1GB"))
+    assert small["n_shared"] == large["n_shared"] == 500
+    assert small["settings"]["n_rows_given"] < 150 < large["settings"]["n_rows_given"]
+    assert small["settings"]["n_rows"] == large["settings"]["n_rows"] == 100
+    assert small["settings"]["n_anchors"] == large["settings"]["n_anchors"]
+    for name in ("cka", "mean_reciprocal_rank"):
+        values = [found["results"][name]["value"] for found in (small, large)]
+        assert abs(values[0] - values[1]) < 0.2
+
+
+def test_all_rows_are_compared_where_that_is_asked_for(capsys):
+    relatum.write_embeddings("a.parquet", X)
+    found = json_of(capsys, "compare", "a.parquet", "a.parquet", "--n-samples", "0", "--memory",
+                    "9kB", "--measure", "cka")  # fmt: skip
+    assert found["settings"]["n_rows_given"] == 500

@@ -12,7 +12,7 @@ import numpy as np
 
 from relatum import _files, _validation, artifact, vectors
 from relatum._formats import STANDARD, is_npy, load_npy
-from relatum._sources import Source
+from relatum._sources import ArraySource, Source
 from relatum.anchors import pair_anchors
 from relatum.projection import Projection, fit_projection
 from relatum.vectors import Embeddings
@@ -129,28 +129,56 @@ class ComparisonInputs:
     ids: np.ndarray | None
     labels: np.ndarray | None
     names: tuple[str, str]
+    n_shared: int
+    """Items that both files have."""
 
 
 def comparison_inputs(
     paths: tuple[str, str], anchors: str | None, anchors_b: str | None, columns: Columns,
-    labels: str | None = None, label_column: str | None = None,
+    labels: str | None = None, label_column: str | None = None, *, n_rows: int, memory: int,
+    seed: int,
 ) -> ComparisonInputs:  # fmt: skip
+    """Read what is compared; of files larger than ``memory`` only ``n_rows`` and the anchors."""
     columns.check(*paths, anchors, anchors_b)
-    a, b = columns.read(paths[0]), columns.read(paths[1])
-    rows_a, rows_b = paired_rows(a.ids, len(a.array), paths[0], b.ids, len(b.array), paths[1])
-    x, y = _take(a, rows_a), _take(b, rows_b)
+    a, b = columns.open(paths[0]), columns.open(paths[1])
+    ids = a.ids()
+    rows_a, rows_b = paired_rows(ids, a.n_rows, paths[0], b.ids(), b.n_rows, paths[1])
+    n_shared = len(rows_a)
+    chosen = _comparison_anchors(paths, (a, b), anchors, anchors_b, columns, rows_a)
+    size = sum(s.n_rows * s.n_features * s.dtype.itemsize for s in (a, b))
+    if size > memory and n_rows < n_shared:
+        among = None if chosen is None or isinstance(chosen, tuple) else chosen
+        kept = _some(n_shared, n_rows, among, seed)
+        if among is not None:
+            chosen = np.searchsorted(kept, among)
+        rows_a, rows_b = rows_a[kept], rows_b[kept]
+    named = None if labels is None else _labels((paths[0], labels), a.n_rows, label_column)
     return ComparisonInputs(
-        x.array,
-        y.array,
-        _comparison_anchors(paths, (a, b), anchors, anchors_b, columns, rows_a),
-        x.ids,
-        None if labels is None else _labels((paths[0], labels), len(a.array), label_column)[rows_a],
+        _rows_of(a, rows_a),
+        _rows_of(b, rows_b),
+        chosen,
+        None if ids is None else ids[rows_a],
+        None if named is None else named[rows_a],
         (Path(paths[0]).stem, Path(paths[1]).stem),
+        n_shared,
     )
 
 
+def _some(n: int, most: int, among: np.ndarray | None, seed: int) -> np.ndarray:
+    """Return at most ``most`` of ``n`` rows drawn at random, in their order, and ``among``."""
+    drawn = np.random.default_rng(seed).permutation(n)[:most]
+    return np.unique(drawn if among is None else np.concatenate([drawn, among]))
+
+
+def _rows_of(source: Source, rows: np.ndarray) -> np.ndarray:
+    """Return rows of a file: as it is, on the disk where it is mapped, where they are all."""
+    if isinstance(source, ArraySource) and np.array_equal(rows, np.arange(source.n_rows)):
+        return source.array
+    return vectors.take(source, rows)
+
+
 def _comparison_anchors(
-    paths: tuple[str, str], spaces: tuple[Embeddings, Embeddings], anchors: str | None,
+    paths: tuple[str, str], spaces: tuple[Source, Source], anchors: str | None,
     anchors_b: str | None, columns: Columns, rows_a: np.ndarray,
 ) -> Any:  # fmt: skip
     if anchors is None:
@@ -158,7 +186,7 @@ def _comparison_anchors(
             raise ValueError("--anchors-b comes with --anchors: the same items in the encoder of A")
         return None
     if anchors_b is None:
-        n = len(spaces[0].array)
+        n = spaces[0].n_rows
         try:
             rows = vectors.read_indices(anchors)
         except ValueError as error:

@@ -210,6 +210,7 @@ def compare(
     labels: options.Labels = None,
     label_column: options.LabelColumn = None,
     seed: options.Seed = 0,
+    memory: options.Memory = "1GB",
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -217,19 +218,23 @@ def compare(
     """Say how alike two spaces are.
 
     Every measure, with what it is by chance beside it. Rows are paired by id where
-    both files have ids, else by place.
+    both files have ids, else by place. Of files larger than memory only the rows that
+    are compared are read.
 
     Example: relatum compare a.npy b.npy --anchors idx.npy --center --whiten 0.3
     """
     from relatum._cli_inputs import Columns, check_html, comparison_inputs
+    from relatum._cli_streaming import parse_bytes
     from relatum.comparison import compare as compare_spaces
 
     gates = options.parse_gates(gate)
     specs = options.parse_similarity(similarity)
     check_html(html)
     given = comparison_inputs(
-        (a, b), anchors, anchors_b, Columns(column, id_column), labels, label_column
-    )
+        (a, b), anchors, anchors_b, Columns(column, id_column), labels, label_column,
+        n_rows=n_samples + n_anchors if n_samples else sys.maxsize, memory=parse_bytes(memory),
+        seed=seed,
+    )  # fmt: skip
     with _terminal.Progress("comparing") as bar:
         found = compare_spaces(
             given.X, given.Y, given.anchors, k=k, similarity=specs, center=center, whiten=whiten,
@@ -246,8 +251,8 @@ def compare(
             )  # fmt: skip
     failed = options.failed_gates(gates, found)
     _terminal.report(
-        {"a": a, "b": b, **found.to_dict(), "html": html, "gates_failed": failed}, str(found),
-        as_json=as_json,
+        {"a": a, "b": b, "n_shared": given.n_shared, **found.to_dict(), "html": html,
+         "gates_failed": failed}, str(found), as_json=as_json,
     )  # fmt: skip
     _fail(failed)
 
