@@ -293,3 +293,15 @@ def test_nothing_is_printed_or_warned_for_ordinary_rows(backend, rng):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _gemm.project(backend.array(X), backend.array(basis))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_unit_rows_in_two_passes_are_unit_rows_whatever_the_scale(dtype):
+    X = np.random.default_rng(0).normal(size=(300, 7)).astype(dtype)
+    huge = float(np.finfo(dtype).max) / 10
+    X *= np.resize([1, 1e-3, 0, huge, 1 / huge, 1e5], 300).astype(dtype)[:, None]
+    out = np.empty_like(X)
+    _gemm.unit_rows_into(X, out)
+    np.testing.assert_allclose(out, _gemm.unit_rows(X), rtol=1e-5, atol=1e-7)
+    norms = np.linalg.norm(out.astype(np.float64), axis=1)
+    np.testing.assert_allclose(norms, np.resize([1, 1, 0, 1, 1, 1], 300), atol=1e-5)

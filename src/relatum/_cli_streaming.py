@@ -13,6 +13,7 @@ from relatum._cli_inputs import Columns
 from relatum._formats import STANDARD, is_npy
 from relatum._half import as_dtype
 from relatum._sources import Source
+from relatum._streaming_run import Engine
 from relatum.row_maps import RowMap
 from relatum.streaming import output_dtype, plan_for, transform_file
 
@@ -30,10 +31,11 @@ def parse_bytes(text: str) -> int:
 
 def stream(
     source: Source, rows: RowMap, output: str, *, doing: str, memory: str, dtype: str | None,
-    restart: bool, dry_run: bool, as_json: bool,
+    restart: bool, dry_run: bool, as_json: bool, engine: str, workers: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Send a file through a function of rows, or say what that would take."""
     limit = parse_bytes(memory)
+    through = _engine(engine, workers)
     if dry_run:
         return _forecast(source, rows, output, limit, dtype)
     started = time.perf_counter()
@@ -42,7 +44,7 @@ def stream(
         try:
             found = transform_file(
                 source, rows, output, dtype=dtype, memory=limit, restart=restart,
-                progress=bar.advance_to,
+                progress=bar.advance_to, engine=through,
             )  # fmt: skip
         except KeyboardInterrupt:
             if output != STANDARD:
@@ -56,6 +58,17 @@ def stream(
         "seconds": round(time.perf_counter() - started, 3),
         "output": output,
     }
+
+
+def _engine(name: str, workers: int | None) -> Engine | None:
+    _validation.check_choice(name, "--engine", ["threads", "ray"])
+    if name == "ray":
+        from relatum.distributed import ray_engine
+
+        return ray_engine(workers)
+    if workers is not None:
+        raise ValueError("--workers goes with --engine ray")
+    return None
 
 
 def _forecast(

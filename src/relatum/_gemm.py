@@ -156,6 +156,21 @@ def _prepare(
             np.multiply(moved, 1 / norm, out=part[rows])
 
 
+def unit_rows_into(X: np.ndarray, out: np.ndarray) -> None:
+    """Write :func:`unit_rows` of ``X`` to ``out``, of a float dtype, in two passes.
+
+    Rows whose squares overflow or vanish are done again with a scaled norm.
+    """
+    norms = np.empty(len(X), out.dtype)
+    with np.errstate(all="ignore"):
+        _prepare(X.astype(out.dtype, copy=False), None, True, out, norms)
+    info = np.finfo(out.dtype)
+    safe = (norms >= (info.tiny / info.eps) ** 0.5) & (norms <= info.max**0.5)
+    if not safe.all():
+        rows = np.flatnonzero(~safe)
+        out[rows] = unit_rows(X[rows])
+
+
 @functools.cache
 def _blas() -> Any:
     import threadpoolctl

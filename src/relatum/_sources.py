@@ -72,6 +72,20 @@ class ArraySource:
         self.other_columns: Sequence[str] = () if ids is None else ("id",)
         self._place = _place_on_disk(array)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Of a mapped file send its place, not its content, to another process."""
+        state = self.__dict__.copy()
+        if self._place is not None:
+            del state["array"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._place is not None:
+            path, offset = self._place
+            shape = self.n_rows, self.n_features
+            self.array = np.asarray(np.memmap(path, self.dtype, "r", offset, shape))
+
     def batches(self, start: int, size: int) -> Iterator[Batch]:
         for first in range(start, self.n_rows, size):
             stop = min(first + size, self.n_rows)

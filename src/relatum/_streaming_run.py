@@ -42,6 +42,35 @@ class Written(NamedTuple):
     """Rows that an earlier run had written."""
 
 
+Part = tuple[int, slice]
+"""A part's number and its rows."""
+Record = dict[str, Any]
+
+
+class Task(NamedTuple):
+    """All that another process needs to write parts of an output."""
+
+    source: Source
+    rows: RowMap
+    dtype: np.dtype
+    plan: Plan
+    folder: Path
+    target: Path
+
+    def write(self, part: int, rows: slice) -> Record:
+        """Write one part, and return what the journal says of it."""
+        found: list[Record] = []
+        run = Run(self.source, self.rows, self.dtype, None)
+        sink = make_sink(self.folder, self.target, self.source, run.shape, self.dtype)
+        run.write(sink, lambda i, **about: found.append({"part": i, **about}), self.plan,
+                  [(part, rows)])  # fmt: skip
+        return found[0]
+
+
+Engine = Callable[[Task, list[Part]], Iterator[Record]]
+"""Writes parts somewhere, in any order, and yields their records as they are whole."""
+
+
 class Run:
     """One pass over the rows of a source."""
 
@@ -68,7 +97,7 @@ class Run:
         _formats.save_npy(_formats.STANDARD, out)
         return Written(*self.shape, 1, 0)
 
-    def to_file(self, work: Unfinished, target: Path) -> Written:
+    def to_file(self, work: Unfinished, target: Path, engine: Engine | None = None) -> Written:
         plan, parts = Plan(**work.plan), []
         sink = make_sink(work.folder, target, self.source, self.shape, self.dtype)
         for part, rows in plan.parts(self.source.n_rows):
@@ -79,7 +108,11 @@ class Run:
             parts.append((part, rows))
         missing = [p for p in parts if p[0] not in work.done]
         kept = self.source.n_rows - sum(r.stop - r.start for _, r in missing)
-        self._write(sink, work, plan, missing, kept)
+        if engine is None:
+            self.write(sink, work.record, plan, missing, kept)
+        elif missing:
+            task = Task(self.source, self.rows, self.dtype, plan, work.folder, target)
+            self._record(engine(task, missing), work, dict(missing), kept)
         for record in work.done.values():
             self.lost.add(record["lost"], record["first_lost"])
         if self.source.fingerprint() != work.job["input"]:
@@ -89,12 +122,23 @@ class Run:
         work.remove()
         return Written(*self.shape, len(parts), kept)
 
-    def _write(
-        self, sink: Sink, work: Unfinished, plan: Plan, missing: list[tuple[int, slice]], kept: int
+    def _record(
+        self, found: Iterator[Record], work: Unfinished, missing: dict[int, slice], done: int
     ) -> None:
-        done, writer = kept, _PartWriter(sink, work, self.dtype)
+        for record in found:
+            work.record(**record)
+            rows = missing[record["part"]]
+            done += rows.stop - rows.start
+            self.progress(done)
+
+    def write(
+        self, sink: Sink, record: Callable[..., object], plan: Plan, parts: list[Part],
+        done: int = 0,
+    ) -> None:  # fmt: skip
+        """Write some parts, and record each when it is on the disk."""
+        writer = _PartWriter(sink, record, self.dtype)
         try:
-            with Behind() as later, closing(ahead(self._batches(plan, missing))) as batches:
+            with Behind() as later, closing(ahead(self._batches(plan, parts))) as batches:
                 for part, rows, batch in batches:
                     lost = _Lost()
                     Y = self._apply(batch, lost)
@@ -106,11 +150,9 @@ class Run:
             sink.abort()
             raise
 
-    def _batches(
-        self, plan: Plan, missing: list[tuple[int, slice]]
-    ) -> Iterator[tuple[int, slice, Batch]]:
-        """Read the parts that are missing; those that follow each other in one go."""
-        waiting = list(missing)
+    def _batches(self, plan: Plan, parts: list[Part]) -> Iterator[tuple[int, slice, Batch]]:
+        """Read the parts; those that follow each other in one go."""
+        waiting = list(parts)
         while waiting:
             for batch in self.source.batches(waiting[0][1].start, plan.block):
                 part, rows = waiting[0]
@@ -160,8 +202,8 @@ class _Lost:
 class _PartWriter:
     """What follows a block: convert it, write it, and record its part once that is whole."""
 
-    def __init__(self, sink: Sink, work: Unfinished, dtype: np.dtype) -> None:
-        self.sink, self.work, self.dtype = sink, work, dtype
+    def __init__(self, sink: Sink, record: Callable[..., object], dtype: np.dtype) -> None:
+        self.sink, self.record, self.dtype = sink, record, dtype
         self.lost = _Lost()
 
     def __call__(
@@ -174,9 +216,7 @@ class _PartWriter:
         self.sink.write(as_dtype(Y, self.dtype, start), table)
         if start + len(Y) == rows.stop:
             checksum = self.sink.end()
-            self.work.record(
-                part, checksum=checksum, lost=self.lost.count, first_lost=self.lost.first
-            )
+            self.record(part, checksum=checksum, lost=self.lost.count, first_lost=self.lost.first)
 
 
 def _give_name(path: Path, target: Path) -> None:

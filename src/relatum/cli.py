@@ -146,6 +146,8 @@ def project(
     memory: options.Memory = "1GB",
     restart: options.Restart = False,
     dry_run: options.DryRun = False,
+    engine: options.EngineName = "threads",
+    workers: options.Workers = None,
     save: options.Save = None,
     encoder: options.Encoder = None,
     encoder_revision: options.Revision = None,
@@ -183,6 +185,7 @@ def project(
     found = _cli_streaming.stream(
         source, projection_of_rows(projection, precision), output, doing="projecting",
         memory=memory, dtype=dtype, restart=restart, dry_run=dry_run, as_json=as_json,
+        engine=engine, workers=workers,
     )  # fmt: skip
     if save is not None and not dry_run:
         artifact.save(fitted, save, encoder=encoder, encoder_revision=encoder_revision)
@@ -359,6 +362,8 @@ def translate(
     memory: options.Memory = "1GB",
     restart: options.Restart = False,
     dry_run: options.DryRun = False,
+    engine: options.EngineName = "threads",
+    workers: options.Workers = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -380,7 +385,7 @@ def translate(
     rows, about = _cli_translation.rows_of(source, map_file, inverse)
     found = _cli_streaming.stream(
         source, rows, output, doing="translating", memory=memory, dtype=dtype, restart=restart,
-        dry_run=dry_run, as_json=as_json,
+        dry_run=dry_run, as_json=as_json, engine=engine, workers=workers,
     )  # fmt: skip
     _report({"embeddings": embeddings, "map": map_file, **about, **found}, as_json, output)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from relatum import _array, _validation
 from relatum._array import Array
-from relatum._gemm import unit_rows
+from relatum._gemm import unit_rows_into
 
 __all__ = ["METRICS", "nearest"]
 
@@ -144,7 +144,7 @@ def _prepare(
     out = np.empty(X.shape, dtype=dtype)
     for rows in _array.blocks(X.shape[0], X.dtype.itemsize * X.shape[1], 2**20):
         if metric == "cosine":
-            out[rows] = unit_rows(X[rows])
+            unit_rows_into(X[rows], out[rows])
         else:
             out[rows] = (X[rows] if mean is None else X[rows] - mean) / scale
     if metric == "cosine":

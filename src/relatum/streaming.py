@@ -18,7 +18,7 @@ import numpy as np
 from relatum import _array, _files, _formats, _validation
 from relatum._journal import Unfinished, folder_of
 from relatum._sources import Source
-from relatum._streaming_run import Plan, Run, Written
+from relatum._streaming_run import Engine, Plan, Run, Written
 from relatum.row_maps import RowMap
 from relatum.vectors import NO_IDS, as_source, check_output
 
@@ -45,6 +45,7 @@ def transform_file(
     memory: int = MEMORY,
     restart: bool = False,
     progress: Callable[[int], object] | None = None,
+    engine: Engine | None = None,
 ) -> Written:
     """Apply a function of rows to all rows of a file, into another file or folder.
 
@@ -65,6 +66,9 @@ def transform_file(
         Begin anew what an interrupted run left.
     progress : callable, optional
         Called with the number of rows that are done.
+    engine : callable, optional
+        What writes the parts, such as :func:`relatum.distributed.ray_engine`; else this
+        process does.
 
     Raises
     ------
@@ -110,7 +114,7 @@ def transform_file(
     plan = plan_for(found, rows, memory)
     with _room(target), Unfinished(target, job, plan._asdict(), restart=restart) as work:
         try:
-            return run.to_file(work, target)
+            return run.to_file(work, target, engine)
         except BaseException:
             if not work.done:
                 work.remove()
