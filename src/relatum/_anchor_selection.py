@@ -15,7 +15,7 @@ import numpy as np
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
-from relatum._pipeline import ahead
+from relatum._overlap import ahead
 from relatum._sources import Source, take
 
 Block = tuple[slice, np.ndarray]

@@ -15,7 +15,7 @@ import numpy as np
 from relatum import _files, _formats, _validation
 from relatum._half import as_dtype
 from relatum._journal import Unfinished
-from relatum._pipeline import Behind, ahead
+from relatum._overlap import Behind, ahead
 from relatum._sinks import Sink, make_sink
 from relatum._sources import Batch, Source
 from relatum.row_maps import RowMap

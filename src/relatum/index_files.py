@@ -13,7 +13,7 @@ import numpy as np
 
 from relatum import _array, _validation
 from relatum._array import Array
-from relatum._pipeline import ahead
+from relatum._overlap import ahead
 from relatum._sources import Source
 from relatum.retrieval import (
     CORRECTIONS,

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from relatum._pipeline import Behind, ahead
+from relatum._overlap import Behind, ahead
 
 
 def names() -> set[str]:
@@ -102,7 +102,7 @@ def test_calls_that_wait_are_dropped_after_an_error_of_the_caller():
 
 SCRIPT = """
 from contextlib import closing
-from relatum._pipeline import Behind, ahead
+from relatum._overlap import Behind, ahead
 print("go", flush=True)
 try:
     while True:
