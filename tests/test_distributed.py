@@ -18,7 +18,8 @@ import relatum
 pytest.importorskip("ray.data")
 
 SCRIPT = """
-import json, os, sys, time, warnings
+import json, os, sys, time
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 import numpy as np, ray
 from ray.cluster_utils import Cluster
 from relatum.distributed import ray_engine

@@ -82,6 +82,7 @@ def _start(ray: Any) -> None:
                              "log_to_driver": False}  # fmt: skip
     if "RAY_ADDRESS" not in os.environ:
         quiet["object_store_memory"] = OBJECT_STORE
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours reports nothing
     ray.init(**quiet)
 
 
