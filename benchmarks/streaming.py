@@ -1,0 +1,165 @@
+"""Whole files through a projection or a map, beside the product and the disk alone.
+
+    python benchmarks/run.py streaming --record
+
+The limit is the slower of two things measured in the same round: the bare products in
+float32, and reading and writing the same bytes with fsync. Memory is what the kernel says
+of the command's own process, less that of `relatum --version`. Files go to RELATUM_SCRATCH,
+or to the temporary folder: 13 GB at full scale.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from _harness import Row
+
+import relatum
+
+ROUNDS = 3
+BLOCK = 20_000
+
+
+def cases(scale: float) -> Iterator[Row]:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("RELATUM_SCRATCH")) as name:
+        folder = Path(name)
+        n = max(20_000, round(5_000_000 * scale))
+        yield from _projected(folder, n, 384, 512)
+        n = max(20_000, round(1_000_000 * scale))
+        yield from _translated(folder, n, 768)
+
+
+def _projected(folder: Path, n: int, d: int, k: int) -> Iterator[Row]:
+    source = _made(folder / "x.npy", n, d)
+    np.save(folder / "anchors.npy", np.arange(k))
+    command = ["project", source, "--anchors", folder / "anchors.npy", "--dtype", "float16"]
+    yield from _beside(
+        f"project {n:,} × {d} on {k} anchors, .npy float16", command, source, folder / "r.npy",
+        _product(n, d, k), goal=1.25, bytes_out=2 * n * k, memory_goal=1.0,
+    )  # fmt: skip
+    source.unlink()
+
+
+def _translated(folder: Path, n: int, d: int) -> Iterator[Row]:
+    source = _made(folder / "x.npy", n, d)
+    anchors = np.load(source, mmap_mode="r")[:2000]
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
+    fitted = relatum.Translation("procrustes").fit(np.array(anchors), anchors @ turn)
+    relatum.save(fitted, folder / "map.safetensors")
+    command = ["translate", source, "--map", folder / "map.safetensors"]
+    product = _product(n, d, d)
+    yield from _beside(
+        f"translate {n:,} × {d}, .npy float32", command, source, folder / "r.npy", product,
+        goal=1.15, bytes_out=4 * n * d, memory_goal=None,
+    )  # fmt: skip
+    _as_parquet(source, folder / "in")
+    command[1] = folder / "in"
+    yield from _beside(
+        f"translate {n:,} × {d}, folders of Parquet", command, source, folder / "out", product,
+        goal=1.5, bytes_out=4 * n * d, memory_goal=None,
+    )  # fmt: skip
+
+
+def _made(path: Path, n: int, d: int) -> Path:
+    rng = np.random.default_rng(0)
+    out = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
+    for start in range(0, n, BLOCK):
+        part = out[start : start + BLOCK]
+        part[:] = rng.standard_normal(part.shape, dtype=np.float32)
+    out.flush()
+    return path
+
+
+def _as_parquet(source: Path, folder: Path) -> None:
+    folder.mkdir()
+    X = np.load(source, mmap_mode="r")
+    for i, start in enumerate(range(0, len(X), 200_000)):
+        relatum.write_embeddings(folder / f"{i:03}.parquet", np.array(X[start : start + 200_000]))
+
+
+def _product(n: int, d: int, k: int):  # type: ignore[no-untyped-def]
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((BLOCK, d), dtype=np.float32)
+    B = rng.standard_normal((d, k), dtype=np.float32)
+    out = np.empty((BLOCK, k), np.float32)
+
+    def product() -> None:
+        for start in range(0, n, BLOCK):
+            np.matmul(X[: n - start], B, out=out[: n - start])
+
+    return product
+
+
+def _copied(source: Path, target: Path, bytes_out: int) -> None:
+    """Read all of a file and write as many bytes as the result has, at the same time."""
+    piece = bytearray(8 * 2**20)
+    with source.open("rb", buffering=0) as read, target.open("wb", buffering=0) as write:
+        left = bytes_out
+        while (n := read.readinto(piece)) or left:
+            written = min(left, n or len(piece), len(piece))
+            write.write(memoryview(piece)[:written])
+            left -= written
+        os.fsync(write.fileno())
+    target.unlink()
+
+
+def _beside(
+    case: str, command: list[object], source: Path, output: Path, product, *, goal: float,  # type: ignore[no-untyped-def]
+    bytes_out: int, memory_goal: float | None,
+) -> Iterator[Row]:  # fmt: skip
+    product()
+    ours, limits, grown = [], [], []
+    base = _run(["--version"])[1]
+    for _ in range(ROUNDS):
+        limits.append(
+            max(
+                _seconds(product), _seconds(_copied, source, output.with_suffix(".copy"), bytes_out)
+            )
+        )
+        seconds, memory = _run([*command, "-o", output])
+        shutil.rmtree(output) if output.is_dir() else output.unlink()
+        ours.append(seconds)
+        grown.append((memory - base) / 1e9)
+    ratios = sorted(a / b for a, b in zip(ours, limits, strict=True))
+    yield Row(case, "the slower of product and disk alone", statistics.median(ratios), ratios[0],
+              ratios[-1], goal, statistics.median(ours), statistics.median(limits))  # fmt: skip
+    if memory_goal is not None:
+        yield Row(f"{case}: memory", "1 GB above the interpreter", statistics.median(grown),
+                  min(grown), max(grown), memory_goal, statistics.median(grown), 1.0, "GB")  # fmt: skip
+
+
+def _seconds(function, *arguments: object) -> float:  # type: ignore[no-untyped-def]
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
+
+
+def _run(arguments: list[object]) -> tuple[float, int]:
+    """Seconds and peak memory of a command, from the kernel's account of its process.
+
+    Through a small process of its own: a child begins with the peak of its parent.
+    """
+    call = "import sys, relatum.cli; sys.exit(relatum.cli.main())"
+    inner = [sys.executable, "-c", call, *map(str, arguments)]
+    script = (
+        "import os, sys, subprocess, time; t = time.perf_counter();"
+        "p = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL);"
+        "_, s, u = os.wait4(p.pid, 0);"
+        "print(time.perf_counter() - t, u.ru_maxrss * 1024, s)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, *inner], capture_output=True, text=True, check=True
+    )
+    seconds, memory, status = found.stdout.split()
+    if status != "0":
+        raise RuntimeError(found.stderr)
+    return float(seconds), int(memory)
