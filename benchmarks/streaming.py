@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -86,7 +86,7 @@ def _as_parquet(source: Path, folder: Path) -> None:
         relatum.write_embeddings(folder / f"{i:03}.parquet", np.array(X[start : start + 200_000]))
 
 
-def _product(n: int, d: int, k: int):  # type: ignore[no-untyped-def]
+def _product(n: int, d: int, k: int) -> Callable[[], None]:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((BLOCK, d), dtype=np.float32)
     B = rng.standard_normal((d, k), dtype=np.float32)
@@ -113,8 +113,8 @@ def _copied(source: Path, target: Path, bytes_out: int) -> None:
 
 
 def _beside(
-    case: str, command: list[object], source: Path, output: Path, product, *, goal: float,  # type: ignore[no-untyped-def]
-    bytes_out: int, memory_goal: float | None,
+    case: str, command: list[object], source: Path, output: Path, product: Callable[[], None],
+    *, goal: float, bytes_out: int, memory_goal: float | None,
 ) -> Iterator[Row]:  # fmt: skip
     product()
     ours, limits, grown = [], [], []
@@ -133,11 +133,12 @@ def _beside(
     yield Row(case, "the slower of product and disk alone", statistics.median(ratios), ratios[0],
               ratios[-1], goal, statistics.median(ours), statistics.median(limits))  # fmt: skip
     if memory_goal is not None:
-        yield Row(f"{case}: memory", "1 GB above the interpreter", statistics.median(grown),
-                  min(grown), max(grown), memory_goal, statistics.median(grown), 1.0, "GB")  # fmt: skip
+        memory = statistics.median(grown)
+        yield Row(f"{case}: memory", "1 GB above the interpreter", memory, min(grown), max(grown),
+                  memory_goal, memory, 1.0, "GB")  # fmt: skip
 
 
-def _seconds(function, *arguments: object) -> float:  # type: ignore[no-untyped-def]
+def _seconds(function: Callable[..., None], *arguments: object) -> float:
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
