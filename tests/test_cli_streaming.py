@@ -83,6 +83,14 @@ def test_a_folder_of_columns_is_translated(output, capsys, files):
     np.testing.assert_allclose(np.stack(back["v"].to_numpy()).astype(float), X[:, ::-1], atol=0.01)
 
 
+def test_every_column_that_is_left_out_is_named(capsys):
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(X.ravel()), 6)
+    pq.write_table(pa.table({"id": range(500), "v": vectors, "title": ["t"] * 500}), "x.parquet")
+    assert main(["project", "x.parquet", "--anchors", "idx.npy", "-o", "r.npy"]) == 0
+    said = capsys.readouterr().err
+    assert "cannot hold the ids and the columns title of x.parquet; they are left out" in said
+
+
 def test_the_map_must_fit_the_file(capsys):
     relatum.save(relatum.Translation("ridge").fit(X[:100, :5], X[:100]), "map.safetensors")
     assert main(["translate", "x.npy", "--map", "map.safetensors", "-o", "r.npy"]) == 2

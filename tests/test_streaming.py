@@ -63,6 +63,10 @@ def read(path: Path) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def read_folder(path: Path) -> np.ndarray:
+    return np.stack(pq.read_table(path)["embedding"].to_numpy())
+
+
 class Stops:
     """A function of rows that fails when it has been called ``after`` times."""
 
@@ -102,6 +106,13 @@ def test_a_streamed_projection_equals_the_projection(output, memory, dtype, sour
     assert back.dtype == (dtype or "float32")
     np.testing.assert_allclose(back, EXPECTED, atol=1e-3 if dtype == "float16" else 1e-6)
     assert sorted(os.listdir(tmp_path)) == sorted([output, "x.npy"])
+
+
+@pytest.mark.parametrize("name", ["v1.2", "out.parquet", "out.npy"])
+def test_a_name_that_ends_like_a_folder_is_one_whatever_it_is_called(name, source, tmp_path):
+    transform_file(source, ROWS, f"{tmp_path / name}/", memory=SMALL)
+    assert sorted(os.listdir(tmp_path / name)) == [f"part-{i:05}.parquet" for i in range(5)]
+    np.testing.assert_allclose(read_folder(tmp_path / name), EXPECTED, atol=1e-6)
 
 
 @pytest.mark.parametrize("precision", [None, "float32", "float64"])

@@ -16,7 +16,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._overlap import ahead
-from relatum._sources import Source, take
+from relatum._sources import Source, block_rows, take
 
 Block = tuple[slice, np.ndarray]
 ENOUGH = 20_000
@@ -80,10 +80,9 @@ def opened(source: Source, memory: int) -> Rows:
     """Return the rows of a file: read once where they fit into ``memory``, else by blocks."""
     source = source.bare(ids=False)
     row = source.n_features * max(4, source.dtype.itemsize)
-    if 4 * row > memory:
-        raise ValueError(f"memory is {memory} bytes; expected at least {4 * row}: 4 rows")
+    block = block_rows(memory, row, 4, 64 * 2**20, f"{source.n_features} numbers")
     if 2 * row * source.n_rows > memory:
-        return _InFile(source, max(1, min(memory // 8, 64 * 2**20) // row))
+        return _InFile(source, block)
     X = np.empty((source.n_rows, source.n_features), _array.float_dtype(np.empty(0, source.dtype)))
     for rows, part in _InFile(source, max(1, 16 * 2**20 // row)).blocks():
         X[rows] = part

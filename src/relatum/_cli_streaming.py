@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _terminal, _validation
+from relatum import _terminal, _validation, vectors
 from relatum._cli_inputs import Columns
-from relatum._formats import STANDARD, is_npy
+from relatum._formats import STANDARD
 from relatum._half import as_dtype
 from relatum._sources import Source
 from relatum._streaming_run import Engine
@@ -97,7 +97,10 @@ def _forecast(
 def open_source(path: str, output: str, columns: Columns) -> Source:
     """Open what a command reads; of ids that the output has no place for, say so."""
     source = columns.open(path)
-    if source.id_column is None or not is_npy(output):
+    has_room = vectors.check_output(output, folders=True) not in (".npy", STANDARD)
+    if source.id_column is None or has_room:
         return source
-    _validation.warn(f"{output}: .npy cannot hold the ids of {path}; they are left out")
+    others = [name for name in source.other_columns if name != source.id_column]
+    also = f" and the columns {', '.join(others)}" if others else ""
+    _validation.warn(f"{output}: .npy cannot hold the ids{also} of {path}; they are left out")
     return source.bare(ids=False)

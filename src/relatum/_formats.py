@@ -69,6 +69,14 @@ def save_npy(path: Source, array: np.ndarray) -> None:
         np.save(file, array, allow_pickle=False)
 
 
+def npy_head(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Return what a ``.npy`` file begins with."""
+    out = io.BytesIO()
+    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(out, about)
+    return out.getvalue()
+
+
 def _read_standard_input() -> np.ndarray:
     data = sys.stdin.buffer.read()
     if not data:
@@ -80,8 +88,7 @@ def _read_standard_input() -> np.ndarray:
 
 def _write_standard_output(array: np.ndarray) -> None:
     out = sys.stdout.buffer
-    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array[:0]))
-    np.lib.format.write_array_header_1_0(out, {**header, "shape": array.shape})
+    out.write(npy_head(array.shape, array.dtype))
     for rows in _array.blocks(len(array), array[:1].nbytes):
         out.write(np.ascontiguousarray(array[rows]).tobytes())
     out.flush()
@@ -152,6 +159,12 @@ _TENSOR_TYPES = {
     "I8": "i1",
     "U8": "u1",
 }
+
+
+def tensor_type(dtype: np.dtype) -> str:
+    """Return what safetensors calls a type."""
+    little = np.dtype(dtype).newbyteorder("<")
+    return next(name for name, t in _TENSOR_TYPES.items() if name != "BF16" and little == t)
 
 
 def _map_tensor(path: Source, entry: dict[str, Any], start: int, name: str) -> np.ndarray:

@@ -13,6 +13,8 @@ from relatum import _files, _validation
 from relatum._files import FileFormatError
 
 EXPECTED = "a whole Parquet file"
+COLUMN = "embedding"
+"""What embeddings are called where their file gives them no name."""
 ID_NAMES = ("id", "ids", "key")
 LARGEST_LIST = 200_000
 """Columns or row groups of a file that are believed."""
@@ -145,13 +147,39 @@ def read_column(
 def write(path: _files.Source, array: np.ndarray, ids: np.ndarray | None) -> None:
     """Write a FixedSizeList column ``embedding``, and ``id`` where there are ids."""
     import pyarrow as pa
+
+    table = None if ids is None else pa.table({"id": ids_column(ids)})
+    table = with_matrix(table, COLUMN, array)
+    with open_writer(path, table.schema) as writer:
+        writer.write_table(table)
+
+
+def open_writer(path: _files.Source, schema: Any) -> Any:
+    """Open a file to write: embeddings do not compress, and statistics of them say nothing."""
     import pyarrow.parquet as pq
 
-    flat = pa.array(np.ascontiguousarray(array).reshape(-1))
-    columns = {"embedding": pa.FixedSizeListArray.from_arrays(flat, array.shape[1])}
-    if ids is not None:
-        columns["id"] = pa.array(ids.tolist() if ids.dtype.kind == "U" else ids)
-    pq.write_table(pa.table(columns), path, compression="none", use_dictionary=False)
+    return pq.ParquetWriter(
+        path, schema, compression="none", use_dictionary=False, write_statistics=False
+    )
+
+
+def ids_column(ids: np.ndarray) -> Any:
+    """Return ids in a form that Arrow takes."""
+    return ids.tolist() if ids.dtype.kind == "U" else ids
+
+
+def with_matrix(table: Any, name: str, X: np.ndarray) -> Any:
+    """Return ``table`` with a column of embeddings, in its place where it has it."""
+    import pyarrow as pa
+
+    flat = pa.array(np.ascontiguousarray(X).reshape(-1))
+    values = pa.FixedSizeListArray.from_arrays(flat, X.shape[1])
+    if table is None:
+        return pa.table({name: values})
+    field = pa.field(name, values.type)
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), field, values)
+    return table.add_column(0, field, values)
 
 
 def _storage(type_: Any) -> Any:

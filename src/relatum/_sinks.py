@@ -16,8 +16,9 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
-from relatum import _files
-from relatum._sources import Source, with_matrix
+from relatum import _files, _parquet
+from relatum._formats import npy_head, tensor_type
+from relatum._sources import Source
 
 
 class Sink(Protocol):
@@ -132,9 +133,9 @@ class ParquetSink:
         self._writer = None
 
     def write(self, Y: np.ndarray, table: Any) -> None:
-        table = with_matrix(table, self.column, Y)
+        table = _parquet.with_matrix(table, self.column, Y)
         if self._writer is None:
-            self._writer = _parquet_writer(self._temporary(), table.schema)
+            self._writer = _parquet.open_writer(self._temporary(), table.schema)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
     def _temporary(self) -> Path:
@@ -176,7 +177,7 @@ class ParquetSink:
         writer = None
         for part in paths:
             with pq.ParquetFile(part) as file:
-                writer = writer or _parquet_writer(path, file.schema_arrow)
+                writer = writer or _parquet.open_writer(path, file.schema_arrow)
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group)
                     writer.write_table(table, row_group_size=max(1, table.num_rows))
@@ -185,20 +186,10 @@ class ParquetSink:
         return path
 
 
-def _parquet_writer(path: Path, schema: Any) -> Any:
-    """Embeddings do not compress, and statistics of them say nothing."""
-    import pyarrow.parquet as pq
-
-    return pq.ParquetWriter(
-        path, schema, compression="none", use_dictionary=False, write_statistics=False
-    )
-
-
 def make_sink(
-    folder: Path, target: Path, source: Source, shape: tuple[int, int], dtype: np.dtype
+    folder: Path, suffix: str, source: Source, shape: tuple[int, int], dtype: np.dtype
 ) -> Sink:
-    """Return the sink for a target by its suffix; one without a suffix is a folder."""
-    suffix = target.suffix.lower()
+    """Return the sink for an output by its suffix; one without is a folder of Parquet files."""
     if suffix in ("", ".parquet"):
         return ParquetSink(folder, source.column, one_file=suffix == ".parquet")
     if suffix == ".npy":
@@ -208,33 +199,19 @@ def make_sink(
     return _safetensors_sink(folder, shape, dtype, source.ids())
 
 
-def npy_head(shape: tuple[int, int], dtype: np.dtype) -> bytes:
-    """Return what a ``.npy`` file begins with."""
-    import io
-
-    out = io.BytesIO()
-    about = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(out, about)
-    return out.getvalue()
-
-
-_TYPES = {"f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "u8": "U64", "i4": "I32", "u4": "U32",
-          "i2": "I16", "u2": "U16", "i1": "I8", "u1": "U8"}  # fmt: skip
-
-
 def _safetensors_sink(
     folder: Path, shape: tuple[int, int], dtype: np.dtype, ids: np.ndarray | None
 ) -> RawSink:
     end = shape[0] * shape[1] * dtype.itemsize
     header: dict[str, Any] = {
-        "embeddings": {"dtype": _TYPES[dtype.str[1:]], "shape": shape, "data_offsets": [0, end]}
+        "embeddings": {"dtype": tensor_type(dtype), "shape": shape, "data_offsets": [0, end]}
     }
     tail = b""
     if ids is not None and ids.dtype.kind == "U":
         header["__metadata__"] = {"ids": json.dumps(ids.tolist())}
     elif ids is not None:
         tail = np.ascontiguousarray(ids).tobytes()
-        about = {"dtype": _TYPES[ids.dtype.str[1:]], "shape": ids.shape}
+        about = {"dtype": tensor_type(ids.dtype), "shape": ids.shape}
         header["ids"] = about | {"data_offsets": [end, end + len(tail)]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

@@ -17,9 +17,22 @@ import numpy as np
 
 from relatum import _files, _parquet
 from relatum._files import FileFormatError
+from relatum._parquet import COLUMN
 
-COLUMN = "embedding"
-"""What embeddings are called where their file gives them no name."""
+MEMORY = 2**30
+"""Bytes for the rows of a file, unless it is told otherwise."""
+
+
+def block_rows(memory: int, width: int, copies: int, largest: int, what: str) -> int:
+    """Return how many rows to work on at once, ``copies`` of which fit into ``memory``.
+
+    A row takes ``width`` bytes; a block takes at most ``largest``.
+    """
+    if copies * width > memory:
+        raise ValueError(
+            f"memory is {memory} bytes; expected at least {copies * width}: {copies} rows of {what}"
+        )
+    return max(1, min(memory // copies, largest) // width)
 
 
 class Batch(NamedTuple):
@@ -33,7 +46,7 @@ class Batch(NamedTuple):
 
     def to_arrow(self, name: str = COLUMN) -> Any:
         """Return a table of all columns; the embeddings are a view of ``X``."""
-        return with_matrix(self.table, name, self.X)
+        return _parquet.with_matrix(self.table, name, self.X)
 
 
 class Source(Protocol):
@@ -107,8 +120,7 @@ class ArraySource:
             return None
         import pyarrow as pa
 
-        part = self._ids[start:stop]
-        return pa.table({"id": part.tolist() if part.dtype.kind == "U" else part})
+        return pa.table({"id": _parquet.ids_column(self._ids[start:stop])})
 
     def ids(self) -> np.ndarray | None:
         return self._ids
@@ -243,20 +255,6 @@ def take_ids(source: Source, rows: np.ndarray) -> np.ndarray | None:
         return source.ids_of(wanted)[place].reshape(rows.shape)
     ids = source.ids()
     return None if ids is None else ids[rows]
-
-
-def with_matrix(table: Any, name: str, X: np.ndarray) -> Any:
-    """Return ``table`` with a column of embeddings, in its place where it has it."""
-    import pyarrow as pa
-
-    flat = pa.array(np.ascontiguousarray(X).reshape(-1))
-    values = pa.FixedSizeListArray.from_arrays(flat, X.shape[1])
-    if table is None:
-        return pa.table({name: values})
-    field = pa.field(name, values.type)
-    if name in table.column_names:
-        return table.set_column(table.column_names.index(name), field, values)
-    return table.add_column(0, field, values)
 
 
 def _regrouped(tables: Iterable[Any], size: int) -> Iterator[Any]:

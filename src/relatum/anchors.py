@@ -16,6 +16,7 @@ from relatum import _array, _validation
 from relatum._anchor_selection import METHODS, Rows, in_memory, opened
 from relatum._array import Array
 from relatum._gemm import unit_rows
+from relatum._sources import MEMORY
 
 __all__ = [
     "METHODS",
@@ -27,8 +28,6 @@ __all__ = [
     "select_anchors",
 ]
 
-MEMORY = 2**30
-"""Bytes for the rows of a file, unless it is told otherwise."""
 NEAR_REPEATED = 1e-4
 """Anchors whose cosine is within this of 1 count as nearly repeated."""
 

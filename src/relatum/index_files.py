@@ -14,7 +14,7 @@ import numpy as np
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum._overlap import ahead
-from relatum._sources import Source
+from relatum._sources import MEMORY, Source, block_rows
 from relatum.retrieval import (
     CORRECTIONS,
     HubnessPenalty,
@@ -28,8 +28,6 @@ from relatum.vectors import as_source, take
 __all__ = ["penalty_of_file", "search_file"]
 
 Place = Callable[[np.ndarray], Any]
-MEMORY = 2**30
-"""Bytes for the rows of the index, unless it is told otherwise."""
 COPIES = 8
 """Copies of a block at once: read ahead, read, placed, and what the search makes of it."""
 
@@ -132,9 +130,8 @@ def penalty_of_file(
     return HubnessPenalty(values, fingerprint_of(source.n_rows, first), correction)
 
 
-def _check_penalty(penalty: HubnessPenalty, index: Any, place: Place | None = None) -> None:
+def _check_penalty(penalty: HubnessPenalty, source: Source, place: Place | None) -> None:
     """Refuse penalties that were computed for another index."""
-    source = as_source(index)
     if fingerprint_of(source.n_rows, _first_placed(source, place)) != penalty.fingerprint:
         raise ValueError(
             f"penalty was computed for another index ({len(penalty.values)} rows); {source.name} "
@@ -150,12 +147,7 @@ def _placed(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield all rows of an index in the common space."""
     width = max(4, source.dtype.itemsize) * source.n_features
-    if COPIES * width > memory:
-        raise ValueError(
-            f"memory is {memory} bytes; expected at least {COPIES * width}: {COPIES} rows of "
-            f"{source.n_features} numbers"
-        )
-    block = min(memory // COPIES, 64 * 2**20) // width
+    block = block_rows(memory, width, COPIES, 64 * 2**20, f"{source.n_features} numbers")
     with closing(ahead(source.bare(ids=False).batches(0, block))) as batches:
         for batch in batches:
             X = _validation.as_matrix(batch.X)

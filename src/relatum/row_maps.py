@@ -27,6 +27,8 @@ class RowMap:
     n_features, n_outputs : int
     settings : mapping
         What can be written as JSON; a run goes on only where it is the same.
+    dtype : str, optional
+        Of what the function returns; else that of its rows, float32 for half precision.
     whole : bool
         The function takes all rows at once.
     without_direction : callable, optional
@@ -39,6 +41,7 @@ class RowMap:
     n_features: int
     n_outputs: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
     whole: bool = False
     without_direction: Callable[[np.ndarray], np.ndarray] | None = None
     centred: bool = False
@@ -58,6 +61,7 @@ def projection_of_rows(projection: Projection, precision: str | None = None) -> 
         projection.n_outputs,
         {"similarity": list(map(str, space.similarity)), "center": space.center,
          "whiten": space.whiten, "anchors": digest(*arrays), "precision": precision},
+        dtype="float32" if precision == "bfloat16" else precision,
         whole=not all(part.entry.row_wise for part in projection.parts),
         without_direction=lambda X: _gemm.rows_without_direction(
             X, None if mean is None else mean.astype(X.dtype)

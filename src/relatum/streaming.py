@@ -17,15 +17,13 @@ import numpy as np
 
 from relatum import _array, _files, _formats, _validation
 from relatum._journal import Unfinished, folder_of
-from relatum._sources import Source
+from relatum._sources import MEMORY, Source, block_rows
 from relatum._streaming_run import Engine, Plan, Run, Written
 from relatum.row_maps import RowMap
 from relatum.vectors import NO_IDS, as_source, check_output
 
 __all__ = ["Plan", "Written", "output_dtype", "plan_for", "transform_file"]
 
-MEMORY = 2**30
-"""Bytes that a run may take for rows, unless it is told otherwise."""
 BLOCKS = 10
 """Blocks that are in memory at once: being read, worked on, written, and between."""
 LARGEST_BLOCK = 96 * 2**20
@@ -106,6 +104,7 @@ def transform_file(
             import torch  # noqa: F401  # converts to half precision faster
     job = {
         "input": found.fingerprint(),
+        "format": suffix,
         "settings": dict(rows.settings),
         "dtype": result.str,
         "shape": [found.n_rows, rows.n_outputs],
@@ -114,7 +113,7 @@ def transform_file(
     plan = plan_for(found, rows, memory)
     with _room(target), Unfinished(target, job, plan._asdict(), restart=restart) as work:
         try:
-            return run.to_file(work, target, engine)
+            return run.to_file(work, suffix, engine)
         except BaseException:
             if not work.done:
                 work.remove()
@@ -125,14 +124,10 @@ def plan_for(source: Source, rows: RowMap, memory: int = MEMORY) -> Plan:
     """Return how the rows are cut so that a run stays within ``memory``."""
     wide = max(source.dtype.itemsize, 4)
     width = wide * (source.n_features + rows.n_outputs)
-    if BLOCKS * width > memory:
-        raise ValueError(
-            f"memory is {memory} bytes; expected at least {BLOCKS * width}: {BLOCKS} rows of "
-            f"{source.n_features} and {rows.n_outputs} numbers"
-        )
+    what = f"{source.n_features} and {rows.n_outputs} numbers"
+    block = block_rows(memory, width, BLOCKS, LARGEST_BLOCK, what)
     if rows.whole:
         return Plan(source.n_rows, source.n_rows)
-    block = max(1, min(memory // BLOCKS, LARGEST_BLOCK) // width)
     per_part = max(1, memory // PARTS // (block * wide * rows.n_outputs))
     return Plan(block, block * per_part)
 
@@ -141,8 +136,8 @@ def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.d
     """Return the type of the numbers that are written."""
     if dtype is not None:
         return np.dtype(_validation.check_choice(dtype, "dtype", DTYPES))
-    if (precision := rows.settings.get("precision")) is not None:
-        return np.dtype("float32" if precision == "bfloat16" else precision)
+    if rows.dtype is not None:
+        return np.dtype(rows.dtype)
     result: np.dtype = np.dtype(_array.float_dtype(np.empty(0, source.dtype)))
     return result
 

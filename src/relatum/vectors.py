@@ -196,7 +196,9 @@ def open_embeddings(
     2 (2, 5) ['embedding', 'id']
     4 (1, 5) ['embedding', 'id']
     """
-    if not _formats.is_npy(path) and (os.path.isdir(path) or str(path).endswith(".parquet")):
+    if not _formats.is_npy(path) and (
+        os.path.isdir(path) or Path(path).suffix.lower() == ".parquet"
+    ):
         return _sources.ParquetSource(path, column, id_column)
     found = read_embeddings(path, column=column, id_column=id_column)
     return _sources.ArraySource(_formats.name_of(path), found.array, found.ids)
