@@ -478,6 +478,8 @@ def test_info(folder, capsys):
     found = run_json(capsys, "info", "b.parquet")
     assert found["n_rows"] == 230
     assert (found["n_features"], found["dtype"], found["ids"]) == (12, "float64", "strings")
+    ids = relatum.read_embeddings("b.parquet").ids
+    assert (found["first_id"], found["last_id"]) == (ids[0], ids[-1])
     assert run_json(capsys, "info", "a.npy")["ids"] == "none"
     assert run_json(capsys, "info", "idx.npy")["n_rows"] == 40
     relatum.write_embeddings("a.safetensors", A, np.arange(N))

@@ -111,6 +111,16 @@ def test_two_nodes_write_what_one_process_writes_though_a_worker_is_lost(output,
 
 
 @pytest.mark.slow
+def test_workers_send_their_parts_to_a_url(files):
+    pytest.importorskip("fsspec")
+    found = on_cluster(f"file://{files}/there", kill=str(files / "killed"))
+    assert found["n_rows"] == 5000
+    alone("here")
+    assert same(files / "there", files / "here")
+    assert not list(files.glob(".there*"))
+
+
+@pytest.mark.slow
 def test_what_a_cluster_began_one_process_can_finish(files):
     X = np.load("x.npy")
     bad = X.copy()

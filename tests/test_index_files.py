@@ -7,7 +7,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from relatum import _sources
 from relatum.index_files import penalty_of_file, search_file
 from relatum.retrieval import HubnessPenalty, search
 from relatum.vectors import as_source, open_embeddings
@@ -81,13 +80,13 @@ def test_of_rows_that_tie_the_lower_comes_first():
 def test_ids_of_found_rows_are_read_alone(index):
     opened = open_embeddings(index) if not isinstance(index, np.ndarray) else as_source(index)
     rows = np.asarray([[299, 0], [101, 0]])
-    found = _sources.take_ids(opened, rows)
+    found = opened.ids_of(rows)
     if opened.id_column is None:
         assert found is None
     else:
         assert found.tolist() == [["k299", "k0"], ["k101", "k0"]]
     with_ids = as_source(INDEX, np.arange(300) + 7)
-    assert _sources.take_ids(with_ids, rows).tolist() == [[306, 7], [108, 7]]
+    assert with_ids.ids_of(rows).tolist() == [[306, 7], [108, 7]]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._overlap import ahead
-from relatum._sources import Source, block_rows, take
+from relatum._sources import Source, block_rows
 
 Block = tuple[slice, np.ndarray]
 ENOUGH = 20_000
@@ -66,7 +66,7 @@ class _InFile:
         self._checked = True
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        X = np.asarray(_validation.as_matrix(take(self.source, rows)[0]))
+        X = np.asarray(_validation.as_matrix(self.source.take(rows)[0]))
         _validation.check_finite(X, self.source.name)
         return X
 

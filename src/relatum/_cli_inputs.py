@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from relatum import _files, _validation, artifact, vectors
+from relatum._array_sources import ArraySource
 from relatum._formats import STANDARD, is_npy, load_npy
-from relatum._sources import ArraySource, Source
+from relatum._sources import Source
 from relatum.anchors import pair_anchors
 from relatum.projection import Projection, fit_projection
 from relatum.vectors import Embeddings
@@ -71,7 +72,7 @@ def check_output(
     suffix = vectors.check_output(output, folders=folders)
     if suffix not in (".npy", STANDARD) and only_npy:
         raise ValueError(f"--output is {output}; expected .npy, or - for standard output")
-    if output != STANDARD and suffix:
+    if output != STANDARD and suffix and suffix != ".lance":
         _files.check_target(output)
     if saved is not None:
         artifact.check_target(saved)
@@ -252,13 +253,15 @@ def describe(path: str, columns: Columns) -> dict[str, Any]:
         if values.ndim == 1:
             found = {"holds": "one dimension (row numbers or labels)", "n_rows": len(values)}
             return {"file": path, **found, "dtype": str(values.dtype)}
-    array, ids = columns.read(path)
-    found = {"file": path, "holds": "embeddings", "n_rows": array.shape[0]}
-    found |= {"n_features": array.shape[1], "dtype": str(array.dtype), "ids": "none"}
-    if ids is not None:
-        found |= {"ids": "strings" if ids.dtype.kind == "U" else "integers"}
-        found |= {"first_id": ids[0].item(), "last_id": ids[-1].item()}
-    return found
+    source = columns.open(path)
+    found = {"file": path, "holds": "embeddings", "n_rows": source.n_rows}
+    found |= {"n_features": source.n_features, "dtype": str(source.dtype), "ids": "none"}
+    ends = source.ids_of(np.array([0, source.n_rows - 1]))
+    if ends is not None:
+        found |= {"ids": "strings" if ends.dtype.kind == "U" else "integers"}
+        found |= {"first_id": ends[0].item(), "last_id": ends[1].item()}
+    others = [name for name in source.other_columns if name != source.id_column]
+    return found | ({"other_columns": others} if others else {})
 
 
 @dataclass(frozen=True)

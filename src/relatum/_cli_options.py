@@ -82,7 +82,7 @@ Frequencies = Annotated[
 Projected = Annotated[str, _argument("EMB", "Embeddings to project.")]
 Output = Annotated[
     str,
-    _option("--output", "-o", metavar="OUT", help="The result's file, or a folder (no suffix)."),
+    _option("--output", "-o", metavar="OUT", help="The result: file, folder (no suffix), .lance or URL."),
 ]
 Memory = Annotated[str, _option("--memory", metavar="BYTES", help="Memory to use for rows.")]
 Dtype = Annotated[Text, _option("--dtype", help="Of the result: float16, float32 or float64.")]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from relatum import _cli_inputs, _files, _terminal, _validation, artifact
+from relatum._array_sources import ArraySource
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import translation_inputs
 from relatum._principal_axes import ENOUGH
 from relatum._same_encoder import unlike
-from relatum._sources import ArraySource, Source, take_ids
+from relatum._sources import Source
 from relatum._translation_map import TranslationMap
 from relatum.index_files import penalty_of_file, search_file
 from relatum.neighbors import check_k
@@ -180,7 +181,7 @@ def find(
         Q = bring(asked.array)
         scores, rows = search_file(Q, searched, k, penalty=taken, progress=bar.advance_to, **limit)
     query_ids = np.arange(len(Q)) if asked.ids is None else asked.ids
-    ids = take_ids(searched, rows)
+    ids = searched.ids_of(rows)
     items = rows if ids is None else ids
     if output is not None:
         _write_found(output, query_ids, items, scores)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from relatum import _validation
+from relatum import _places, _validation
 
-Source = str | os.PathLike[str]
+Source = _places.Place
 
 FORMATS = {
     ".npy": "a NumPy array",
@@ -48,18 +48,18 @@ def what_is(head: bytes) -> str:
 def check_source(path: Source, suffixes: Iterable[str], expected: str) -> str:
     """Return the suffix of ``path`` after making sure that the content agrees with it."""
     suffixes = list(suffixes)
-    if not os.path.exists(path):
+    if not _places.exists(path):
         raise FileNotFoundError(f"{path}: no such file; expected {expected}")
-    if os.path.isdir(path):
+    if _places.is_folder(path):
         raise FileFormatError(f"{path} is a folder; expected {expected}")
     suffix = Path(path).suffix.lower()
     if suffix not in suffixes:
         raise FileFormatError(
             f"{path} has the suffix {suffix!r}; expected {expected} as {', '.join(suffixes)}"
         )
-    if os.path.getsize(path) == 0:
+    if _places.size(path) == 0:
         raise FileFormatError(f"{path} is empty (0 bytes); expected {expected}")
-    with open(path, "rb") as file:
+    with _places.open_file(path) as file:
         check_content(file.read(32), suffix, str(path))
     return suffix
 

@@ -9,19 +9,19 @@ from __future__ import annotations
 import io
 import json
 import math
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from relatum import _array, _files, _parquet
+from relatum import _array, _files, _parquet, _places
+from relatum._columns import ID_NAMES
 from relatum._files import FileFormatError, Source
-from relatum._parquet import ID_NAMES
 
 STANDARD = "-"
+WHOLE_NPY = "a whole .npy file"
 BOMB_BYTES, BOMB_RATIO = 64 * 2**20, 100
 """An archive is refused from this size and this many times its own; floats hardly shrink."""
 ARRAY_NAMES = ("embeddings", "embedding", "X", "arr_0")
@@ -42,23 +42,30 @@ def load_npy(path: Source, expected: str = "embeddings") -> np.ndarray:
     if str(path) == STANDARD:
         return _read_standard_input()
     _files.check_source(path, [".npy"], expected)
-    with _files.reading(path, "a whole .npy file"):
-        _check_promise(path)
+    with _files.reading(path, WHOLE_NPY):
+        with _places.open_file(path) as file:
+            read_npy_head(file, _places.size(path))
+            if _places.is_url(path):
+                file.seek(0)
+                return np.asarray(np.load(io.BytesIO(file.read()), allow_pickle=False))
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-def _check_promise(path: Source) -> None:
-    """Refuse a header that promises more than the file holds, before any memory is asked for."""
-    with open(path, "rb") as file:
-        version = np.lib.format.read_magic(file)
-        reader = np.lib.format.read_array_header_1_0
-        shape, _, dtype = (reader if version == (1, 0) else np.lib.format.read_array_header_2_0)(
-            file
-        )
-        promised = math.prod(shape) * dtype.itemsize
-        held = os.fstat(file.fileno()).st_size - file.tell()
+def read_npy_head(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether rows lie one after another, and type; leave the file at the first.
+
+    A header that promises more than the ``size`` of the file is refused, before any memory
+    is asked for.
+    """
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0
+    shape, by_column, dtype = (
+        reader if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )(file)
+    promised, held = math.prod(shape) * dtype.itemsize, size - file.tell()
     if promised > held and not dtype.hasobject:
         raise ValueError(f"its header promises {promised} bytes, the file has {held}")
+    return shape, not by_column, dtype
 
 
 def save_npy(path: Source, array: np.ndarray) -> None:
@@ -82,7 +89,7 @@ def _read_standard_input() -> np.ndarray:
     if not data:
         raise FileFormatError("standard input is empty; expected a NumPy array (.npy)")
     _files.check_content(data[:32], ".npy", "standard input")
-    with _files.reading("standard input", "a whole .npy file"):
+    with _files.reading("standard input", WHOLE_NPY):
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
 
 

@@ -5,20 +5,35 @@ Each part is on the disk before it is recorded; nothing has its name before it i
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from relatum import _files, _parquet
+from relatum import _columns, _files, _parquet, _places, _validation
 from relatum._formats import npy_head, tensor_type
 from relatum._sources import Source
+
+
+class Output(NamedTuple):
+    """What is written in the end, and in which format."""
+
+    path: Path
+    """Its name; of a URL the one that it goes by while it is unfinished."""
+    suffix: str
+    """Empty for a folder of Parquet files."""
+    url: str = ""
+
+
+TABLES = ("", ".parquet", ".lance")
+"""Formats that keep all columns; the first and the last are folders."""
 
 
 class Sink(Protocol):
@@ -39,8 +54,8 @@ class Sink(Protocol):
     def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
         """Return the checksum of a part that is on the disk; None where there is none."""
 
-    def finish(self, n_parts: int) -> Path:
-        """Return the whole output, ready to get its name."""
+    def finish(self, n_parts: int) -> Path | None:
+        """Return the whole output, ready to get its name; None where it has it."""
 
 
 class RawSink:
@@ -116,12 +131,12 @@ class ArchiveSink(RawSink):
 
 
 class ParquetSink:
-    """Parquet, a file for each part; they become one file, or stay a folder of files."""
+    """A folder of Parquet, a file for each part."""
 
-    def __init__(self, folder: Path, column: str, *, one_file: bool) -> None:
+    def __init__(self, folder: Path, column: str) -> None:
         self.folder = folder / "parts"
-        self.folder.mkdir(exist_ok=True)
-        self.column, self.one_file = column, one_file
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.column = column
         self._writer: Any = None
         self._path = Path()
 
@@ -133,7 +148,7 @@ class ParquetSink:
         self._writer = None
 
     def write(self, Y: np.ndarray, table: Any) -> None:
-        table = _parquet.with_matrix(table, self.column, Y)
+        table = _columns.with_matrix(table, self.column, Y)
         if self._writer is None:
             self._writer = _parquet.open_writer(self._temporary(), table.schema)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
@@ -159,39 +174,100 @@ class ParquetSink:
         path = self._part(part)
         return _checksum_of_file(path) if path.exists() else None
 
-    def finish(self, n_parts: int) -> Path:
-        wanted = [self._part(i) for i in range(n_parts)]
+    def finish(self, n_parts: int) -> Path | None:
+        wanted = self._wanted(n_parts)
         for path in self.folder.iterdir():
             if path not in wanted:
                 path.unlink()
-        if not self.one_file:
-            return self.folder
+        return self.folder
+
+    def _wanted(self, n_parts: int) -> list[Path]:
+        return [self._part(i) for i in range(n_parts)]
+
+
+class OneParquetSink(ParquetSink):
+    """The same, joined into one file at the end."""
+
+    def finish(self, n_parts: int) -> Path:
         if n_parts == 1:
-            return wanted[0]
-        return self._merged(wanted)
-
-    def _merged(self, paths: Sequence[Path]) -> Path:
-        import pyarrow.parquet as pq
-
+            return self._part(0)
         path = self.folder.with_name("data.parquet")
-        writer = None
-        for part in paths:
-            with pq.ParquetFile(part) as file:
-                writer = writer or _parquet.open_writer(path, file.schema_arrow)
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group)
-                    writer.write_table(table, row_group_size=max(1, table.num_rows))
-        assert writer is not None
-        writer.close()
+        groups = _row_groups(self._wanted(n_parts))
+        first = next(groups)
+        with _parquet.open_writer(path, first.schema) as writer:
+            for table in itertools.chain([first], groups):
+                writer.write_table(table, row_group_size=max(1, table.num_rows))
         return path
 
 
+class LanceSink(ParquetSink):
+    """The same, made into a Lance dataset at the end."""
+
+    def finish(self, n_parts: int) -> Path:
+        import pyarrow as pa
+
+        lance = _validation.require("lance", "lance", "writing .lance")
+        path = self.folder.with_name("data.lance")
+        shutil.rmtree(path, ignore_errors=True)  # of a run that ended in the middle of it
+        groups = _row_groups(self._wanted(n_parts))
+        first = next(groups)
+        tables = itertools.chain([first], groups)
+        batches = (batch for table in tables for batch in table.to_batches())
+        lance.write_dataset(pa.RecordBatchReader.from_batches(first.schema, batches), str(path))
+        for file in path.rglob("*"):
+            _files.sync(file)
+        return path
+
+
+class UrlSink(ParquetSink):
+    """A folder of Parquet behind a URL: each part is written here, then sent there."""
+
+    def __init__(self, folder: Path, column: str, url: str) -> None:
+        super().__init__(folder, column)
+        self.url = url.rstrip("/")
+
+    def _there(self, path: Path) -> str:
+        return f"{self.url}/{path.name}"
+
+    def end(self) -> int:
+        checksum = super().end()
+        _places.send(self._path, self._there(self._path))
+        self._path.unlink()
+        return checksum
+
+    def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
+        there = self._there(self._part(part))
+        if not _places.exists(there):
+            return None
+        with _places.open_file(there) as file:
+            return _checksum_of(file, _places.size(there))
+
+    def finish(self, n_parts: int) -> None:
+        wanted = {path.name for path in self._wanted(n_parts)}
+        for path in _places.below(self.url, ".parquet"):
+            if path.rsplit("/", 1)[-1] not in wanted:  # of a run that was begun anew
+                _places.remove(path)
+
+
+def _row_groups(paths: Sequence[Path]) -> Iterator[Any]:
+    import pyarrow.parquet as pq
+
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+
+
 def make_sink(
-    folder: Path, suffix: str, source: Source, shape: tuple[int, int], dtype: np.dtype
+    folder: Path, output: Output, source: Source, shape: tuple[int, int], dtype: np.dtype
 ) -> Sink:
     """Return the sink for an output by its suffix; one without is a folder of Parquet files."""
-    if suffix in ("", ".parquet"):
-        return ParquetSink(folder, source.column, one_file=suffix == ".parquet")
+    suffix = output.suffix
+    if output.url:
+        return UrlSink(folder, source.column, output.url)
+    if suffix in TABLES:
+        kinds = {"": ParquetSink, ".parquet": OneParquetSink, ".lance": LanceSink}
+        return kinds[suffix](folder, source.column)
     if suffix == ".npy":
         return RawSink(folder, npy_head(shape, dtype), shape, dtype)
     if suffix == ".npz":

@@ -16,7 +16,7 @@ from relatum import _files, _formats, _validation
 from relatum._half import as_dtype
 from relatum._journal import Unfinished
 from relatum._overlap import Behind, ahead
-from relatum._sinks import Sink, make_sink
+from relatum._sinks import Output, Sink, make_sink
 from relatum._sources import Batch, Source
 from relatum.row_maps import RowMap
 
@@ -55,13 +55,13 @@ class Task(NamedTuple):
     dtype: np.dtype
     plan: Plan
     folder: Path
-    suffix: str
+    output: Output
 
     def write(self, part: int, rows: slice) -> Record:
         """Write one part, and return what the journal says of it."""
         found: list[Record] = []
         run = Run(self.source, self.rows, self.dtype, None)
-        sink = make_sink(self.folder, self.suffix, self.source, run.shape, self.dtype)
+        sink = make_sink(self.folder, self.output, self.source, run.shape, self.dtype)
         run.write(sink, lambda i, **about: found.append({"part": i, **about}), self.plan,
                   [(part, rows)])  # fmt: skip
         return found[0]
@@ -97,9 +97,9 @@ class Run:
         _formats.save_npy(_formats.STANDARD, out)
         return Written(*self.shape, 1, 0)
 
-    def to_file(self, work: Unfinished, suffix: str, engine: Engine | None = None) -> Written:
+    def to_file(self, work: Unfinished, output: Output, engine: Engine | None = None) -> Written:
         plan, parts = Plan(**work.plan), []
-        sink = make_sink(work.folder, suffix, self.source, self.shape, self.dtype)
+        sink = make_sink(work.folder, output, self.source, self.shape, self.dtype)
         for part, rows in plan.parts(self.source.n_rows):
             record = work.done.get(part)
             n_rows = rows.stop - rows.start
@@ -111,14 +111,15 @@ class Run:
         if engine is None:
             self.write(sink, work.record, plan, missing, kept)
         elif missing:
-            task = Task(self.source, self.rows, self.dtype, plan, work.folder, suffix)
+            task = Task(self.source, self.rows, self.dtype, plan, work.folder, output)
             self._record(engine(task, missing), work, dict(missing), kept)
         for record in work.done.values():
             self.lost.add(record["lost"], record["first_lost"])
         if self.source.fingerprint() != work.job["input"]:
             raise _files.FileFormatError(f"{self.source.name} changed while it was read")
         self.lost.warn(self.source.name, self.rows.centred)
-        _give_name(sink.finish(len(parts)), work.target)
+        if (whole := sink.finish(len(parts))) is not None:
+            _give_name(whole, work.target)
         work.remove()
         return Written(*self.shape, len(parts), kept)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _array, _files, _formats, _validation
+from relatum import _array, _files, _formats, _places, _validation
 from relatum._journal import Unfinished, folder_of
+from relatum._sinks import TABLES, Output
 from relatum._sources import MEMORY, Source, block_rows
 from relatum._streaming_run import Engine, Plan, Run, Written
 from relatum.row_maps import RowMap
@@ -53,9 +55,10 @@ def transform_file(
     rows : RowMap
         :func:`relatum.row_maps.projection_of_rows`, ``translation_of_rows``, or one's own.
     output : str or path
-        ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, or a folder (no suffix) of Parquet
-        files. Parquet keeps all other columns, ``.npz`` and ``.safetensors`` ids.
-        ``-`` is ``.npy`` on standard output, from memory.
+        ``.npy``, ``.npz``, ``.safetensors``, ``.parquet``, ``.lance``, or a folder (no suffix)
+        of Parquet files, which may be a URL that fsspec knows. Parquet and Lance keep all
+        other columns, ``.npz`` and ``.safetensors`` ids. ``-`` is ``.npy`` on standard
+        output, from memory.
     dtype : "float16", "float32" or "float64", optional
         Of the output; else that of the input, float32 for half precision.
     memory : int
@@ -105,15 +108,16 @@ def transform_file(
     job = {
         "input": found.fingerprint(),
         "format": suffix,
+        "url": target.url,
         "settings": dict(rows.settings),
         "dtype": result.str,
         "shape": [found.n_rows, rows.n_outputs],
         "columns": list(found.other_columns),
     }
     plan = plan_for(found, rows, memory)
-    with _room(target), Unfinished(target, job, plan._asdict(), restart=restart) as work:
+    with _room(target.path), Unfinished(target.path, job, plan._asdict(), restart=restart) as work:
         try:
-            return run.to_file(work, suffix, engine)
+            return run.to_file(work, target, engine)
         except BaseException:
             if not work.done:
                 work.remove()
@@ -144,7 +148,7 @@ def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.d
 
 def _carried(source: Source, suffix: str, output: _files.Source) -> Source:
     """Leave out, and name, the columns that the output has no place for."""
-    if suffix in ("", ".parquet") or not source.other_columns:
+    if suffix in TABLES or not source.other_columns:
         return source
     lost = [name for name in source.other_columns if name != source.id_column]
     if lost:
@@ -155,12 +159,29 @@ def _carried(source: Source, suffix: str, output: _files.Source) -> Source:
     return source.bare()
 
 
-def _target(output: _files.Source, suffix: str, source: Source) -> Path:
+def _target(output: _files.Source, suffix: str, source: Source) -> Output:
     """Return where the output goes, or refuse it before any work."""
+    if _places.is_url(output):
+        return _behind_url(str(output), suffix)
     if suffix == ".npy" and source.id_column is not None:
         raise ValueError(NO_IDS.format(path=output))
+    if suffix in (TABLES[0], TABLES[-1]):
+        return Output(_new_folder(output), suffix)
+    return Output(_files.check_target(output), suffix)
+
+
+def _behind_url(url: str, suffix: str) -> Output:
+    """Name the parts' place on this machine after the URL that they are sent to."""
     if suffix:
-        return _files.check_target(output)
+        raise ValueError(f"{url}: only a folder of Parquet files (no suffix) is written to a URL")
+    name = url.rstrip("/").rsplit("/", 1)[-1]
+    path = Path.cwd() / f"{name}-{zlib.crc32(url.encode()):08x}"
+    if not folder_of(path).exists() and _places.exists(url) and _places.below(url, ""):
+        raise FileExistsError(f"{url} exists; expected a new or an empty folder to write")
+    return Output(path, suffix, url)
+
+
+def _new_folder(output: _files.Source) -> Path:
     target = Path(os.path.realpath(output))
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise FileExistsError(f"{output} exists; expected a new or an empty folder to write")

@@ -1,8 +1,9 @@
 """Embeddings, labels and row numbers on disk.
 
-The suffix says the format: ``.npy`` (memory-mapped), ``.npz``, ``.parquet`` and
-``.safetensors``; ``-`` is ``.npy`` on standard input and output. Nothing is ever
-unpickled.
+The suffix says the format: ``.npy`` (memory-mapped), ``.npz``, ``.parquet``,
+``.safetensors`` and ``.lance``; a folder holds Parquet files, a saved Hugging Face dataset
+or Lance; ``-`` is ``.npy`` on standard input and output. All but the last may lie behind a
+URL. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relatum import _array, _files, _formats, _sources, _validation
+from relatum import _array, _files, _formats, _places, _tables, _validation
+from relatum._array_sources import ArraySource, UrlSource
 from relatum._files import FileFormatError, Source
 from relatum._formats import STANDARD
 from relatum._labels import as_indices, read_indices, read_labels
+from relatum._sources import Source as Rows
+from relatum._table_sources import TableSource
 
 __all__ = [
     "Embeddings",
@@ -54,8 +58,9 @@ def read_embeddings(
         ``.npy`` is memory-mapped. ``.npz`` and ``.safetensors``: the only array, or
         the one named ``embeddings``, ``embedding``, ``X`` or ``arr_0``. ``.parquet``: the only
         column whose rows are lists of floats; one FixedSizeList chunk is returned
-        as a view; a folder of such files is read in the order of their names. ``-``:
-        ``.npy`` from standard input.
+        as a view. A folder of such files is read in the order of their names, one that
+        ``Dataset.save_to_disk`` wrote in that of its list; ``.lance`` in its latest
+        version. ``-``: ``.npy`` from standard input. A URL that fsspec knows: any of these.
     column : str, optional
         The column or array to read.
     id_column : str, optional
@@ -83,15 +88,20 @@ def read_embeddings(
                 f"{path} is .npy, which has one array and no names; leave column and id_column out"
             )
         return Embeddings(_matrix(_formats.load_npy(path), _formats.name_of(path)), None)
-    if os.path.isdir(path):
-        return _read_folder(_sources.ParquetSource(path, column, id_column))
+    if _tables.is_table(path) and not _is_parquet(path):
+        return _read_table(TableSource(path, column, id_column))
     suffix = _files.check_source(path, SUFFIXES, "embeddings")
-    array, ids = _formats.READERS[suffix](path, column, id_column)
-    array = _matrix(array, str(path))
+    with _places.fetched(path) as local:
+        array, ids = _formats.READERS[suffix](local, column, id_column)
+        array = _matrix(array if local is path else np.array(array), str(path))
     return Embeddings(array, check_ids(ids, len(array), path))
 
 
-def _read_folder(source: _sources.ParquetSource) -> Embeddings:
+def _is_parquet(path: Source) -> bool:
+    return Path(path).suffix.lower() == ".parquet" and not _places.is_folder(path)
+
+
+def _read_table(source: TableSource) -> Embeddings:
     array = np.empty((source.n_rows, source.n_features), source.dtype)
     for start, X, _ in source.bare().batches(0, 65536):
         array[start : start + len(X)] = X
@@ -145,16 +155,18 @@ def write_array(path: Source, array: np.ndarray) -> None:
 def check_output(path: Source, *, folders: bool = False) -> str:
     """Return the suffix of a file to write (``-`` for standard output), or refuse it.
 
-    With ``folders`` a name without a suffix is a folder, and the suffix empty.
+    With ``folders`` also ``.lance``, and a name without a suffix is a folder of Parquet
+    files, its suffix empty.
     """
     if str(path) == STANDARD:
         return STANDARD
     suffix = Path(path).suffix.lower()
     if folders and (not suffix or str(path).endswith(("/", os.sep))):
         return ""
-    if suffix not in SUFFIXES:
+    allowed = (*SUFFIXES, ".lance") if folders else SUFFIXES
+    if suffix not in allowed:
         raise FileFormatError(
-            f"{path} has the suffix {suffix!r}; expected one of {', '.join(SUFFIXES)}, "
+            f"{path} has the suffix {suffix!r}; expected one of {', '.join(allowed)}, "
             f"{'none for a folder of .parquet files, ' if folders else ''}or - for standard output"
         )
     return suffix
@@ -162,14 +174,14 @@ def check_output(path: Source, *, folders: bool = False) -> str:
 
 def open_embeddings(
     path: Source, *, column: str | None = None, id_column: str | None = None
-) -> _sources.Source:
+) -> Rows:
     """Open embeddings to be read batch by batch, whatever their size.
 
     Parameters
     ----------
     path : str or path
-        As in :func:`read_embeddings`, or a folder of Parquet files, which are taken in the
-        order of their names. ``.npz`` and standard input are held in memory.
+        As in :func:`read_embeddings`. ``.npz`` and standard input are held in memory, and so
+        is ``.safetensors`` behind a URL.
     column, id_column : str, optional
         As in :func:`read_embeddings`.
 
@@ -196,33 +208,33 @@ def open_embeddings(
     2 (2, 5) ['embedding', 'id']
     4 (1, 5) ['embedding', 'id']
     """
-    if not _formats.is_npy(path) and (
-        os.path.isdir(path) or Path(path).suffix.lower() == ".parquet"
-    ):
-        return _sources.ParquetSource(path, column, id_column)
+    if _tables.is_table(path):
+        return TableSource(path, column, id_column)
+    if _places.is_url(path) and _formats.is_npy(path) and not (column or id_column):
+        return UrlSource(path)
     found = read_embeddings(path, column=column, id_column=id_column)
-    return _sources.ArraySource(_formats.name_of(path), found.array, found.ids)
+    return ArraySource(_formats.name_of(path), found.array, found.ids)
 
 
-def take(source: _sources.Source, rows: np.ndarray) -> np.ndarray:
+def take(source: Rows, rows: np.ndarray) -> np.ndarray:
     """Return rows of opened embeddings by their numbers, in the order asked for."""
-    return _sources.take(source, _validation.check_indices(rows, "rows", source.n_rows))[0]
+    return source.take(_validation.check_indices(rows, "rows", source.n_rows))[0]
 
 
-def as_source(X: Any, ids: np.ndarray | None = None) -> _sources.Source:
+def as_source(X: Any, ids: np.ndarray | None = None) -> Rows:
     """Return what is opened as it is, paths opened, and arrays as a source."""
     if isinstance(X, (str, os.PathLike)):
         return open_embeddings(X)
     if hasattr(X, "batches"):
-        opened: _sources.Source = X
+        opened: Rows = X
         return opened
     values = _matrix(_array.to_numpy(_validation.as_array(X, "X")), "X")
-    return _sources.ArraySource("X", values, check_ids(ids, len(values), "X"))
+    return ArraySource("X", values, check_ids(ids, len(values), "X"))
 
 
 def read_anchors(
     path: Source,
-    source: Embeddings | _sources.Source,
+    source: Embeddings | Rows,
     *,
     column: str | None = None,
     id_column: str | None = None,
@@ -266,10 +278,10 @@ def read_anchors(
     return anchors
 
 
-def _rows_of(source: Embeddings | _sources.Source, rows: np.ndarray, path: Source) -> Embeddings:
+def _rows_of(source: Embeddings | Rows, rows: np.ndarray, path: Source) -> Embeddings:
     if not isinstance(source, Embeddings):
         rows = _validation.check_indices(rows, str(path), source.n_rows)
-        return Embeddings(*_sources.take(source, rows))
+        return Embeddings(*source.take(rows))
     rows = _validation.check_indices(rows, str(path), len(source.array))
     return Embeddings(source.array[rows], None if source.ids is None else source.ids[rows])
 
