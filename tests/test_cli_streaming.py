@@ -168,3 +168,35 @@ def test_all_rows_are_compared_where_that_is_asked_for(capsys):
     found = json_of(capsys, "compare", "a.parquet", "a.parquet", "--n-samples", "0", "--memory",
                     "9kB", "--measure", "cka")  # fmt: skip
     assert found["settings"]["n_rows_given"] == 500
+
+
+@pytest.mark.parametrize("memory", ["9kB", "1GB"])
+def test_all_rows_are_compared_by_the_measures_that_need_no_neighbours(memory, capsys):
+    rng = np.random.default_rng(3)
+    kept = np.sort(rng.permutation(len(X))[:450])
+    Y = X[kept] @ rng.normal(size=(X.shape[1], 5)) + rng.normal(size=(450, 5))
+    relatum.write_embeddings("a.parquet", X, ids=np.arange(len(X)))
+    relatum.write_embeddings("b.parquet", Y, ids=kept)
+    common = ["compare", "a.parquet", "b.parquet", "--n-samples", "200", "-n", "20"]
+    found = json_of(capsys, *common, "--memory", memory, "--all-rows")
+    assert found["n_shared"] == 450
+    assert found["all_rows"]["cka"] == pytest.approx(relatum.cka(X[kept], Y), abs=1e-5)
+    assert found["results"]["cka"]["n_rows"] == 200
+    assert "all_rows" not in json_of(capsys, *common, "--memory", memory)
+    # a gate takes what all rows say
+    bound = (found["all_rows"]["cka"] + found["results"]["cka"]["value"]) / 2
+    higher = found["all_rows"]["cka"] > bound
+    code = main([*common, "--all-rows", "--measure", "cka", "--gate", f"cka={bound}"])
+    assert code == (0 if higher else 1)
+    assert f"over all rows: cka {found['all_rows']['cka']:.4f}" in capsys.readouterr().out
+
+
+def test_rows_in_another_order_are_not_compared_from_disk(capsys):
+    relatum.write_embeddings("a.parquet", X, ids=np.arange(len(X)))
+    relatum.write_embeddings("b.parquet", X[::-1], ids=np.arange(len(X))[::-1])
+    common = ["compare", "a.parquet", "b.parquet", "--n-samples", "200", "-n", "20", "--all-rows"]
+    assert main([*common, "--memory", "9kB"]) == 2
+    assert (
+        "rows of b.parquet do not rise; expected the order of the file" in capsys.readouterr().err
+    )
+    assert json_of(capsys, *common, "--n-samples", "0")["all_rows"]["cka"] == pytest.approx(1)

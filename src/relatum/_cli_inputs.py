@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from relatum import _files, _validation, artifact, vectors
-from relatum._array_sources import ArraySource
 from relatum._formats import STANDARD, is_npy, load_npy
 from relatum._sources import Source
 from relatum.anchors import pair_anchors
@@ -119,101 +117,6 @@ def _take(e: Embeddings, rows: np.ndarray) -> Embeddings:
     return Embeddings(e.array[rows], None if e.ids is None else e.ids[rows])
 
 
-@dataclass(frozen=True)
-class ComparisonInputs:
-    """What ``relatum compare`` compares; row i of all is the same item."""
-
-    X: np.ndarray
-    Y: np.ndarray
-    anchors: Any
-    """None, row numbers of both, or a pair of arrays."""
-    ids: np.ndarray | None
-    labels: np.ndarray | None
-    names: tuple[str, str]
-    n_shared: int
-    """Items that both files have."""
-
-
-def comparison_inputs(
-    paths: tuple[str, str], anchors: str | None, anchors_b: str | None, columns: Columns,
-    labels: str | None = None, label_column: str | None = None, *, n_rows: int, memory: int,
-    seed: int,
-) -> ComparisonInputs:  # fmt: skip
-    """Read what is compared; of files larger than ``memory`` only ``n_rows`` and the anchors."""
-    columns.check(*paths, anchors, anchors_b)
-    a, b = columns.open(paths[0]), columns.open(paths[1])
-    ids = a.ids()
-    rows_a, rows_b = paired_rows(ids, a.n_rows, paths[0], b.ids(), b.n_rows, paths[1])
-    n_shared = len(rows_a)
-    chosen = _comparison_anchors(paths, (a, b), anchors, anchors_b, columns, rows_a)
-    size = sum(s.n_rows * s.n_features * s.dtype.itemsize for s in (a, b))
-    if size > memory and n_rows < n_shared:
-        among = None if chosen is None or isinstance(chosen, tuple) else chosen
-        kept = _some(n_shared, n_rows, among, seed)
-        if among is not None:
-            chosen = np.searchsorted(kept, among)
-        rows_a, rows_b = rows_a[kept], rows_b[kept]
-    named = None if labels is None else _labels((paths[0], labels), a.n_rows, label_column)
-    return ComparisonInputs(
-        _rows_of(a, rows_a),
-        _rows_of(b, rows_b),
-        chosen,
-        None if ids is None else ids[rows_a],
-        None if named is None else named[rows_a],
-        (Path(paths[0]).stem, Path(paths[1]).stem),
-        n_shared,
-    )
-
-
-def _some(n: int, most: int, among: np.ndarray | None, seed: int) -> np.ndarray:
-    """Return at most ``most`` of ``n`` rows drawn at random, in their order, and ``among``."""
-    drawn = np.random.default_rng(seed).permutation(n)[:most]
-    return np.unique(drawn if among is None else np.concatenate([drawn, among]))
-
-
-def _rows_of(source: Source, rows: np.ndarray) -> np.ndarray:
-    """Return rows of a file: as it is, on the disk where it is mapped, where they are all."""
-    if isinstance(source, ArraySource) and np.array_equal(rows, np.arange(source.n_rows)):
-        return source.array
-    return vectors.take(source, rows)
-
-
-def _comparison_anchors(
-    paths: tuple[str, str], spaces: tuple[Source, Source], anchors: str | None,
-    anchors_b: str | None, columns: Columns, rows_a: np.ndarray,
-) -> Any:  # fmt: skip
-    if anchors is None:
-        if anchors_b is not None:
-            raise ValueError("--anchors-b comes with --anchors: the same items in the encoder of A")
-        return None
-    if anchors_b is None:
-        n = spaces[0].n_rows
-        try:
-            rows = vectors.read_indices(anchors)
-        except ValueError as error:
-            raise ValueError(f"{error} (embeddings of anchors come with --anchors-b)") from None
-        rows = _validation.check_indices(rows, anchors, n)
-        return _places(rows, rows_a, n, anchors, paths[1])
-    left = columns.read_anchors(anchors, spaces[0], paths[0])
-    right = columns.read_anchors(anchors_b, spaces[1], paths[1])
-    left, right = pair(left, anchors, right, anchors_b)
-    return left.array, right.array
-
-
-def _places(rows: np.ndarray, paired: np.ndarray, n: int, anchors: str, other: str) -> np.ndarray:
-    """Turn row numbers of a file into places among its paired rows."""
-    place = np.full(n, -1)
-    place[paired] = np.arange(len(paired))
-    found = place[rows]
-    if (found < 0).any():
-        missing = rows[found < 0]
-        message = f"{anchors}: {other} lacks the items of {_validation.describe_rows(missing)}"
-        if (found < 0).all():
-            raise ValueError(f"{message}; expected anchors that both files have")
-        _validation.warn(f"{message}; {int((found >= 0).sum())} anchors are left")
-    return np.asarray(found[found >= 0])
-
-
 def fitted_projection(
     columns: Columns, path: str, source: Source, anchors: str | None, to_save: bool,
     **settings: Any,
@@ -292,16 +195,16 @@ def stitch_inputs(
     left, right = pair(left, anchors[0], right, anchors[1])
     return StitchInputs(
         train_x.array,
-        _labels(train, len(train_x.array), label_column),
+        read_labels_of(train, len(train_x.array), label_column),
         test_x.array,
-        _labels(test, len(test_x.array), label_column),
+        read_labels_of(test, len(test_x.array), label_column),
         left.array,
         right.array,
         None if native is None else _native(native, test_x, test[0], train_x, train[0], columns),
     )
 
 
-def _labels(paths: tuple[str, str], n_rows: int, label_column: str | None) -> np.ndarray:
+def read_labels_of(paths: tuple[str, str], n_rows: int, label_column: str | None) -> np.ndarray:
     """Read labels as strings, so that 1 in one file is "1" in another."""
     labels = read_labels(paths[1], label_column)
     if len(labels) != n_rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -38,12 +38,14 @@ class Comparison:
 
     ``results`` maps a measure's name to its :class:`Result`, ``settings`` says on
     which rows and anchors they were computed, and ``warnings`` what makes them
-    doubtful. ``str()`` is a table, :meth:`to_dict` is ready for JSON.
+    doubtful. ``str()`` is a table, :meth:`to_dict` is ready for JSON. ``all_rows`` has the
+    values of :func:`relatum.comparison_files.compare_all_rows`, where it was called.
     """
 
     results: dict[str, Result]
     settings: dict[str, Any]
     warnings: list[str]
+    all_rows: dict[str, float] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Result:
         return self.results[name]
@@ -51,7 +53,8 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists, strings and numbers; infinity becomes None."""
         results = {name: _plain(asdict(r)) for name, r in self.results.items()}
-        return {"results": results, "settings": _plain(self.settings), "warnings": self.warnings}
+        found = {"results": results, "settings": _plain(self.settings), "warnings": self.warnings}
+        return found | ({"all_rows": _plain(self.all_rows)} if self.all_rows else {})
 
     def __str__(self) -> str:
         lines = [_describe(self.settings), ""]
@@ -62,6 +65,9 @@ class Comparison:
             cells = [row[0].ljust(widths[0]), row[1].ljust(widths[1])]
             cells += [c.rjust(w) for c, w in zip(row[2:], widths[2:], strict=True)]
             lines.append("  ".join(cells).rstrip())
+        if self.all_rows:
+            values = ", ".join(f"{name} {value:.4f}" for name, value in self.all_rows.items())
+            lines += ["", f"over all rows: {values}"]
         lines += [f"Warning: {text}" for text in self.warnings]
         return "\n".join(lines)
 

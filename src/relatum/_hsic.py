@@ -64,6 +64,14 @@ def hsic(
     )
 
 
+def unbiased_of_centred(product: float, dots: float, sums: float, n: int) -> float:
+    """Return the same for centred kernels, whose rows sum to zero.
+
+    ``dots`` is the product of the two diagonals, ``sums`` that of their sums.
+    """
+    return product - dots * n / (n - 2) + sums / ((n - 1) * (n - 2))
+
+
 def linear_sums(X: Array, Y: Array, *, diagonals: bool = True) -> KernelSums:
     """Return the sums of ``K = Xc Xc'`` and ``L = Yc Yc'``, both centred.
 

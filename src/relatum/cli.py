@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -212,6 +213,7 @@ def compare(
     html: options.Html = None,
     labels: options.Labels = None,
     label_column: options.LabelColumn = None,
+    all_rows: options.AllRows = False,
     seed: options.Seed = 0,
     memory: options.Memory = "1GB",
     column: options.Column = None,
@@ -222,21 +224,22 @@ def compare(
 
     Every measure, with what it is by chance beside it. Rows are paired by id where
     both files have ids, else by place. Of files larger than memory only the rows that
-    are compared are read.
+    are compared are read; --all-rows adds CKA, CCA and Procrustes over all.
 
     Example: relatum compare a.npy b.npy --anchors idx.npy --center --whiten 0.3
     """
-    from relatum._cli_inputs import Columns, check_html, comparison_inputs
+    from relatum._cli_comparison import comparison_inputs
+    from relatum._cli_inputs import Columns, check_html
     from relatum._cli_streaming import parse_bytes
     from relatum.comparison import compare as compare_spaces
 
     gates = options.parse_gates(gate)
     specs = options.parse_similarity(similarity)
     check_html(html)
+    limit = parse_bytes(memory)
     given = comparison_inputs(
         (a, b), anchors, anchors_b, Columns(column, id_column), labels, label_column,
-        n_rows=n_samples + n_anchors if n_samples else sys.maxsize, memory=parse_bytes(memory),
-        seed=seed,
+        n_rows=n_samples + n_anchors if n_samples else sys.maxsize, memory=limit, seed=seed,
     )  # fmt: skip
     with _terminal.Progress("comparing") as bar:
         found = compare_spaces(
@@ -244,10 +247,13 @@ def compare(
             measures=sorted({*measures, *gates}) if measures else None, n_anchors=n_anchors,
             n_samples=n_samples or None, random_state=seed, progress=bar.step,
         )  # fmt: skip
-        if html is not None:
-            from relatum.report import comparison_report
+    if all_rows:
+        with _terminal.Progress("comparing all rows", 3 * given.n_shared) as bar:
+            found = replace(found, all_rows=given.all_rows(limit, bar.advance_to))
+    if html is not None:
+        from relatum.report import comparison_report
 
-            bar.step("writing the report")
+        with _terminal.Progress("writing the report"):
             comparison_report(
                 html, given.X, given.Y, given.anchors, found, labels=given.labels, ids=given.ids,
                 names=given.names, similarity=specs, random_state=seed,

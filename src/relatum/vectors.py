@@ -221,15 +221,15 @@ def take(source: Rows, rows: np.ndarray) -> np.ndarray:
     return source.take(_validation.check_indices(rows, "rows", source.n_rows))[0]
 
 
-def as_source(X: Any, ids: np.ndarray | None = None) -> Rows:
+def as_source(X: Any, ids: np.ndarray | None = None, *, name: str = "X") -> Rows:
     """Return what is opened as it is, paths opened, and arrays as a source."""
     if isinstance(X, (str, os.PathLike)):
         return open_embeddings(X)
     if hasattr(X, "batches"):
         opened: Rows = X
         return opened
-    values = _matrix(_array.to_numpy(_validation.as_array(X, "X")), "X")
-    return ArraySource("X", values, check_ids(ids, len(values), "X"))
+    values = _matrix(_array.to_numpy(_validation.as_array(X, name)), name)
+    return ArraySource(name, values, check_ids(ids, len(values), name))
 
 
 def read_anchors(
