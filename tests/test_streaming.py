@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -258,10 +259,45 @@ def test_numbers_that_leave_half_precision_are_refused(torch, tmp_path, monkeypa
         pytest.importorskip("torch")
     else:
         monkeypatch.setitem(sys.modules, "torch", None)
-    rows = RowMap(lambda x: np.where(np.arange(len(x))[:, None] % 20 == 3, 1e6, x), 6, 6)
-    with pytest.raises(ValueError, match="leaves the range of float16 in 1 row: 3; write a wider"):
-        transform_file(np.ones((500, 6)), rows, tmp_path / "r.npy", dtype="float16",
-                       memory=10 * 8 * 12 * 20)  # fmt: skip
+    rows = RowMap(lambda x: np.where(np.arange(len(x))[:, None] % 20 == 3, 1e39, x), 6, 6)
+    for dtype in ("float16", "bfloat16"):
+        with pytest.raises(ValueError, match=f"range of {dtype} in 1 row: 3; write a wider"):
+            transform_file(np.ones((500, 6)), rows, tmp_path / "r.safetensors", dtype=dtype,
+                           memory=10 * 8 * 12 * 20)  # fmt: skip
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_bfloat16_is_written_as_torch_rounds_it_and_read_batch_by_batch(
+    loaded, tmp_path, monkeypatch
+):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    rng = np.random.default_rng(0)
+    values = np.exp(rng.normal(0, 20, (300, 4))) * rng.choice([-1, 1], (300, 4))
+    values[:4, 0] = 1 + np.array([1, 2, 3, 4]) / 256  # between two, and exact
+    values = values.astype(np.float32)
+    if not loaded:
+        monkeypatch.delitem(sys.modules, "torch")
+    rows = RowMap(lambda x: x, 4, 4)
+    path = tmp_path / "r.safetensors"
+    ids = [f"i{i}" for i in range(300)]
+    relatum.write_embeddings(tmp_path / "x.npz", values, ids)
+    transform_file(tmp_path / "x.npz", rows, path, dtype="bfloat16", memory=5000)
+    monkeypatch.undo()
+    expected = torch.from_numpy(values).to(torch.bfloat16)
+    assert torch.equal(load_file(path)["embeddings"], expected)
+    source = relatum.open_embeddings(path)
+    assert (source.dtype, source.ids().tolist()) == (np.float32, ids)
+    np.testing.assert_array_equal(vectors.take(source, np.array([7, 3])), expected[[7, 3]].float())
+    batches = list(source.batches(13, 100))
+    np.testing.assert_array_equal(np.concatenate([b.X for b in batches]), expected[13:].float())
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again.array, expected.float())
+    np.testing.assert_array_equal(relatum.read_embeddings(path).array, expected.float())
+    # half the bytes in, half the bytes out
+    transform_file(source, rows, tmp_path / "again.safetensors", dtype="bfloat16", memory=5000)
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -271,6 +307,7 @@ def test_numbers_that_leave_half_precision_are_refused(torch, tmp_path, monkeypa
         (lambda p: transform_file(X, ROWS, p / "r.txt"), r"suffix '\.txt'; expected one of"),
         (lambda p: transform_file(X, ROWS, p / "r.npy", memory=100), "memory is 100 bytes; .*600"),
         (lambda p: transform_file(X, ROWS, p / "r.npy", dtype="half"), "dtype is 'half'"),
+        (lambda p: transform_file(X, ROWS, p / "r.npy", dtype="bfloat16"), "cannot hold bfloat16"),
         (lambda p: transform_file(p / "none.npy", ROWS, p / "r.npy"), r"none\.npy: no such file"),
         (lambda p: transform_file(X, ROWS, p / "a" / "b"), "no such folder"),
         (lambda p: transform_file(X, ROWS, p), "exists; expected a new or an empty folder"),

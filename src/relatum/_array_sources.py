@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _columns, _files, _formats, _places, _sources
+from relatum import _columns, _files, _formats, _half, _places, _sources
 from relatum._columns import COLUMN
 from relatum._files import FileFormatError
 from relatum._sources import Batch
@@ -19,18 +19,18 @@ class ArraySource:
 
     def __init__(self, name: str, array: np.ndarray, ids: np.ndarray | None = None) -> None:
         self.name, self.column = name, COLUMN
-        self.array, self._ids = array, ids
+        self._array, self._ids = array, ids
         self.n_rows, self.n_features = array.shape
-        self.dtype = array.dtype
+        self.dtype = _half.widened(array[:0]).dtype
         self.id_column = None if ids is None else "id"
         self.other_columns: Sequence[str] = () if ids is None else ("id",)
-        self._place = _place_on_disk(array)
+        self._place, self._stored = _place_on_disk(array), array.dtype
 
     def __getstate__(self) -> dict[str, Any]:
         """Of a mapped file send its place, not its content, to another process."""
         state = self.__dict__.copy()
         if self._place is not None:
-            del state["array"]
+            del state["_array"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -38,7 +38,12 @@ class ArraySource:
         if self._place is not None:
             path, offset = self._place
             shape = self.n_rows, self.n_features
-            self.array = np.asarray(np.memmap(path, self.dtype, "r", offset, shape))
+            self._array = np.asarray(np.memmap(path, self._stored, "r", offset, shape))
+
+    @property
+    def array(self) -> np.ndarray:
+        """All rows; bfloat16 is widened to float32 for it, in memory."""
+        return _half.widened(self._array)
 
     def batches(self, start: int, size: int) -> Iterator[Batch]:
         for first in range(start, self.n_rows, size):
@@ -47,13 +52,13 @@ class ArraySource:
 
     def _rows(self, start: int, stop: int) -> np.ndarray:
         if self._place is None:
-            return self.array[start:stop]
+            return _half.widened(self._array[start:stop])
         path, offset = self._place
-        part = np.empty((stop - start, self.n_features), self.dtype)
+        part = np.empty((stop - start, self.n_features), self._stored)
         with open(path, "rb", buffering=0) as file:
             file.seek(offset + start * part[:1].nbytes)
             _read_whole(file, part, self.name)
-        return part
+        return _half.widened(part)
 
     def _table(self, start: int, stop: int) -> Any:
         if self._ids is None or not self.other_columns:
@@ -63,7 +68,7 @@ class ArraySource:
         return pa.table({"id": _columns.ids_column(self._ids[start:stop])})
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return np.asarray(self.array[rows]), self.ids_of(rows)
+        return np.asarray(_half.widened(self._array[rows])), self.ids_of(rows)
 
     def ids(self) -> np.ndarray | None:
         return self._ids
@@ -72,7 +77,7 @@ class ArraySource:
         return None if self._ids is None else self._ids[rows]
 
     def bare(self, *, ids: bool = True) -> ArraySource:
-        bare = ArraySource(self.name, self.array, self._ids if ids else None)
+        bare = ArraySource(self.name, self._array, self._ids if ids else None)
         bare.other_columns = ()
         return bare
 
@@ -81,8 +86,8 @@ class ArraySource:
             return {"files": [_places.fingerprint(self._place[0])]}
         # held in memory: some rows tell it from another
         some = np.linspace(0, self.n_rows - 1, min(self.n_rows, 1000)).astype(int)
-        rows = np.ascontiguousarray(self.array[some])
-        return {"rows": zlib.crc32(rows.tobytes()), "shape": list(self.array.shape)}
+        rows = np.ascontiguousarray(self._array[some])
+        return {"rows": zlib.crc32(rows.tobytes()), "shape": [self.n_rows, self.n_features]}
 
 
 class UrlSource:

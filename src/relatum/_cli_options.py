@@ -87,7 +87,7 @@ Output = Annotated[
     ),
 ]
 Memory = Annotated[str, _option("--memory", metavar="BYTES", help="Memory to use for rows.")]
-Dtype = Annotated[Text, _option("--dtype", help="Of the result: float16, float32 or float64.")]
+Dtype = Annotated[Text, _option("--dtype", help="float16, bfloat16, float32 or float64.")]
 EngineName = Annotated[str, _option("--engine", help="threads, or ray (extra ray).")]
 Workers = Annotated[int | None, _option("--workers", least=1, help="Processes of --engine ray.")]
 Restart = Annotated[bool, _option("--restart", help="Begin anew what was interrupted.")]

@@ -19,6 +19,7 @@ import numpy as np
 from relatum import _array, _files, _parquet, _places
 from relatum._columns import ID_NAMES
 from relatum._files import FileFormatError, Source
+from relatum._half import BFLOAT16
 
 STANDARD = "-"
 WHOLE_NPY = "a whole .npy file"
@@ -130,7 +131,7 @@ def _read_parquet(path: Source, column: str | None, id_column: str | None) -> Co
 
 
 def _read_safetensors(path: Source, column: str | None, id_column: str | None) -> Contents:
-    """Map tensors from the disk; bfloat16, which NumPy lacks, is widened to float32."""
+    """Map tensors from the disk."""
     from safetensors import safe_open
 
     with _files.reading(path, "a whole .safetensors file"):
@@ -152,11 +153,11 @@ def _read_safetensors(path: Source, column: str | None, id_column: str | None) -
     return array, _map_tensor(path, header[id_name], 8 + start, id_name)
 
 
-_TENSOR_TYPES = {
+_TENSOR_TYPES: dict[str, Any] = {
     "F64": "<f8",
     "F32": "<f4",
     "F16": "<f2",
-    "BF16": "<u2",
+    "BF16": BFLOAT16,
     "I64": "<i8",
     "U64": "<u8",
     "I32": "<i4",
@@ -171,7 +172,7 @@ _TENSOR_TYPES = {
 def tensor_type(dtype: np.dtype) -> str:
     """Return what safetensors calls a type."""
     little = np.dtype(dtype).newbyteorder("<")
-    return next(name for name, t in _TENSOR_TYPES.items() if name != "BF16" and little == t)
+    return next(name for name, t in _TENSOR_TYPES.items() if little == t)
 
 
 def _map_tensor(path: Source, entry: dict[str, Any], start: int, name: str) -> np.ndarray:
@@ -183,10 +184,7 @@ def _map_tensor(path: Source, entry: dict[str, Any], start: int, name: str) -> n
     dtype, shape = np.dtype(_TENSOR_TYPES[entry["dtype"]]), tuple(entry["shape"])
     if 0 in shape:
         return np.empty(shape, dtype)
-    values = np.asarray(np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape))
-    if entry["dtype"] == "BF16":
-        return (values.astype(np.uint32) << 16).view(np.float32)
-    return values
+    return np.asarray(np.memmap(path, dtype, "r", start + entry["data_offsets"][0], shape))
 
 
 def _pick_names(

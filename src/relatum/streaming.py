@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _array, _files, _formats, _places, _validation
+from relatum import _array, _files, _formats, _half, _places, _validation
 from relatum._journal import Unfinished, folder_of
 from relatum._sinks import TABLES, Output
 from relatum._sources import MEMORY, Source, block_rows
@@ -33,7 +33,7 @@ PARTS = 4
 """How many parts of the output would fill the memory: what an interruption can cost."""
 MANY = 10**8
 """Numbers in half precision that are worth loading torch for."""
-DTYPES = ("float16", "float32", "float64")
+DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
 def transform_file(
@@ -59,8 +59,9 @@ def transform_file(
         of Parquet files, which may be a URL that fsspec knows. Parquet and Lance keep all
         other columns, ``.npz`` and ``.safetensors`` ids. ``-`` is ``.npy`` on standard
         output, from memory.
-    dtype : "float16", "float32" or "float64", optional
-        Of the output; else that of the input, float32 for half precision.
+    dtype : "float16", "bfloat16", "float32" or "float64", optional
+        Of the output; else that of the input, float32 for half precision. bfloat16 goes to
+        ``.safetensors``, the one format that has it.
     memory : int
         Bytes for the rows that are read, worked on and written.
     restart : bool
@@ -99,6 +100,8 @@ def transform_file(
     target = None if suffix == _formats.STANDARD else _target(output, suffix, found)
     found = _carried(found, suffix, output)
     result = output_dtype(found, rows, dtype)
+    if result == _half.BFLOAT16 and suffix != ".safetensors":
+        raise ValueError(f"{output} cannot hold bfloat16; expected .safetensors")
     run = Run(found, rows, result, progress)
     if target is None:
         return run.to_standard_output(plan_for(found, rows, memory))
@@ -110,7 +113,7 @@ def transform_file(
         "format": suffix,
         "url": target.url,
         "settings": dict(rows.settings),
-        "dtype": result.str,
+        "dtype": _half.dtype_name(result),
         "shape": [found.n_rows, rows.n_outputs],
         "columns": list(found.other_columns),
     }
@@ -139,7 +142,8 @@ def plan_for(source: Source, rows: RowMap, memory: int = MEMORY) -> Plan:
 def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.dtype:
     """Return the type of the numbers that are written."""
     if dtype is not None:
-        return np.dtype(_validation.check_choice(dtype, "dtype", DTYPES))
+        _validation.check_choice(dtype, "dtype", DTYPES)
+        return _half.BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
     if rows.dtype is not None:
         return np.dtype(rows.dtype)
     result: np.dtype = np.dtype(_array.float_dtype(np.empty(0, source.dtype)))

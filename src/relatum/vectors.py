@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from relatum import _array, _files, _formats, _places, _tables, _validation
+from relatum import _array, _files, _formats, _half, _places, _tables, _validation
 from relatum._array_sources import ArraySource, UrlSource
 from relatum._files import FileFormatError, Source
 from relatum._formats import STANDARD
@@ -82,19 +82,27 @@ def read_embeddings(
     >>> array.shape, ids.tolist()
     ((3, 3), ['a', 'b', 'c'])
     """
+    array, ids = _read(path, column, id_column)
+    return Embeddings(_half.widened(array), ids)
+
+
+def _read(
+    path: Source, column: str | None, id_column: str | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Read a matrix as it is stored, be it in bfloat16, and its ids."""
     if _formats.is_npy(path):
         if column or id_column:
             raise ValueError(
                 f"{path} is .npy, which has one array and no names; leave column and id_column out"
             )
-        return Embeddings(_matrix(_formats.load_npy(path), _formats.name_of(path)), None)
+        return _matrix(_formats.load_npy(path), _formats.name_of(path)), None
     if _tables.is_table(path) and not _is_parquet(path):
         return _read_table(TableSource(path, column, id_column))
     suffix = _files.check_source(path, SUFFIXES, "embeddings")
     with _places.fetched(path) as local:
         array, ids = _formats.READERS[suffix](local, column, id_column)
         array = _matrix(array if local is path else np.array(array), str(path))
-    return Embeddings(array, check_ids(ids, len(array), path))
+    return array, check_ids(ids, len(array), path)
 
 
 def _is_parquet(path: Source) -> bool:
@@ -212,8 +220,7 @@ def open_embeddings(
         return TableSource(path, column, id_column)
     if _places.is_url(path) and _formats.is_npy(path) and not (column or id_column):
         return UrlSource(path)
-    found = read_embeddings(path, column=column, id_column=id_column)
-    return ArraySource(_formats.name_of(path), found.array, found.ids)
+    return ArraySource(_formats.name_of(path), *_read(path, column, id_column))
 
 
 def take(source: Rows, rows: np.ndarray) -> np.ndarray:
@@ -288,7 +295,8 @@ def _rows_of(source: Embeddings | Rows, rows: np.ndarray, path: Source) -> Embed
 
 def _matrix(array: np.ndarray, name: str) -> np.ndarray:
     """Return a matrix of real numbers in the machine's byte order, or refuse it."""
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+    plain = array.dtype.kind in "iuf" and array.dtype.itemsize <= 8
+    if not plain and array.dtype != _half.BFLOAT16:
         raise FileFormatError(
             f"{name} holds {array.dtype} values; expected real numbers (float64, "
             "float32, float16 or integers)"
