@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from relatum._overlap import Behind, ahead
+from relatum._overlap import Behind, ahead, in_order
 
 
 def names() -> set[str]:
@@ -48,6 +48,60 @@ def test_a_reader_ends_when_it_is_closed_before_its_end():
     assert next(items) == 0
     items.close()
     assert "relatum-reader" not in names()
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_results_come_in_the_order_of_their_items(n_threads):
+    taken: list[int] = []
+
+    def items():
+        for i in range(40):
+            taken.append(i)
+            yield i
+
+    def slow(i: int) -> tuple[int, str]:
+        time.sleep(0.004 if i % 3 == 0 else 0)
+        return i, threading.current_thread().name
+
+    seen = set()
+    for n, (i, name) in enumerate(in_order(slow, items(), n_threads, depth=2)):
+        assert i == n
+        assert len(taken) <= n + n_threads + 2 + 2
+        seen.add(name)
+    assert n == 39
+    assert len(seen) == n_threads
+    assert not any(name.startswith("relatum-worker") for name in names())
+
+
+def test_what_goes_wrong_is_raised_after_the_results_before_it():
+    def fail(i: int) -> int:
+        time.sleep(0.01 if i < 5 else 0)
+        if i >= 5:
+            raise OSError(f"gone at {i}")
+        return i
+
+    found: list[int] = []
+    with pytest.raises(OSError, match="gone at 5"):
+        found.extend(in_order(fail, range(100), 3))
+    assert found == [0, 1, 2, 3, 4]
+
+    def items():
+        yield from range(4)
+        raise OSError("cannot be read")
+
+    found.clear()
+    with pytest.raises(OSError, match="cannot be read"):
+        found.extend(in_order(lambda i: i, items(), 3))
+    assert found == [0, 1, 2, 3]
+    assert not any(name.startswith("relatum-worker") for name in names())
+
+
+def test_workers_end_when_they_are_closed_before_their_end():
+    results = in_order(lambda i: i, iter(range(10**9)), 3)
+    assert next(results) == 0
+    results.close()
+    assert not any(name.startswith("relatum-worker") for name in names())
+    assert list(in_order(lambda i: i, [], 2)) == []
 
 
 def test_calls_are_made_in_their_order():
@@ -102,7 +156,7 @@ def test_calls_that_wait_are_dropped_after_an_error_of_the_caller():
 
 SCRIPT = """
 from contextlib import closing
-from relatum._overlap import Behind, ahead
+from relatum._overlap import Behind, ahead, in_order
 print("go", flush=True)
 try:
     while True:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import array_api_compat as compat
@@ -183,8 +185,23 @@ def segment_mean(X: Array, labels: np.ndarray, n_segments: int) -> Array:
     return from_numpy((member @ to_numpy(X)) / counts, X)
 
 
+_alone = threading.local()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let what this thread calls use no other threads: several of its kind are at work."""
+    _alone.here = True
+    try:
+        yield
+    finally:
+        _alone.here = False
+
+
 def n_threads() -> int:
     """Return how many threads element-wise work may use."""
+    if getattr(_alone, "here", False):
+        return 1
     limit = os.environ.get("OMP_NUM_THREADS", "")
     if limit.isdigit() and int(limit) > 0:
         return int(limit)

@@ -8,13 +8,16 @@ overflow or vanish are then done again with a scaled norm.
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from relatum import _array, _validation
+from relatum import _array, _half, _validation
 from relatum._array import Array
 
 
@@ -85,7 +88,8 @@ def project(
     """Return ``normalise(X - mean) @ basis + bias``, checked, in blocks.
 
     ``X`` (n, d), ``basis`` (d, k), ``mean`` (d,) and ``bias`` (k,) share namespace and
-    dtype; ``bias`` goes without ``unit`` and without ``bfloat16``.
+    dtype; ``bias`` goes without ``unit`` and without ``bfloat16``. A NumPy ``out`` may be
+    of a narrower dtype, to which each block is converted while it is in the cache.
     Raises ValueError with the row numbers where ``X`` is not finite or the result
     overflows, and warns of rows without a direction, whose result is zero.
     """
@@ -116,23 +120,32 @@ def _run_numpy(
     """Fill ``out`` block by block, one thread a core; return the norm of each row.
 
     NumPy's element-wise passes use one core each, so every thread prepares and
-    multiplies blocks of its own, with a BLAS that uses one core meanwhile.
+    multiplies blocks of its own, with a BLAS that uses one core meanwhile. Rows are
+    scaled after the product, while it is in the cache.
     """
-    norms = np.empty(len(X), dtype=out.dtype)
-    rows_of = list(_array.blocks(len(X), X.dtype.itemsize * max(X.shape[1], out.shape[1])))
+    norms = np.empty(len(X), dtype=X.dtype)
+    width = X.dtype.itemsize * max(X.shape[1], out.shape[1])
+    rows_of = list(_array.blocks(len(X), width, _array.BLOCK_BYTES // 4))
     n_threads = min(_array.n_threads(), len(rows_of))
+    step = rows_of[0].stop
+    waiting = iter(rows_of)  # a thread takes the next as it is done with one
 
-    as_it_is = mean is None and not unit
-
-    def work(start: int) -> None:
-        scratch = np.empty((0 if as_it_is else rows_of[0].stop, X.shape[1]), X.dtype)
-        for rows in rows_of[start::n_threads]:
-            part = X[rows] if as_it_is else scratch[: rows.stop - rows.start]
+    def work(_: int) -> None:
+        moved = np.empty((0 if mean is None else step, X.shape[1]), X.dtype)
+        wide = np.empty((0 if out.dtype == X.dtype else step, out.shape[1]), X.dtype)
+        for rows in waiting:
+            n = rows.stop - rows.start
+            part = X[rows] if mean is None else moved[:n]
+            product = wide[:n] if len(wide) else out[rows]
             with np.errstate(all="ignore"):  # of each thread alone
-                _prepare(X[rows], mean, unit, part, norms[rows])
-                np.matmul(part, basis, out=out[rows])
+                _prepare(X[rows], mean, part, norms[rows])
+                np.matmul(part, basis, out=product)
+                if unit:
+                    product *= (1 / norms[rows])[:, None]
                 if bias is not None:
-                    out[rows] += bias
+                    product += bias
+            if len(wide):
+                _half.convert(product, out[rows])
 
     if n_threads == 1:
         work(0)
@@ -142,18 +155,14 @@ def _run_numpy(
     return norms
 
 
-def _prepare(
-    x: np.ndarray, mean: np.ndarray | None, unit: bool, part: np.ndarray, norms: np.ndarray
-) -> None:
-    """Write ``normalise(x - mean)`` to ``part``, few enough rows at a time for the cache.
+def _prepare(x: np.ndarray, mean: np.ndarray | None, part: np.ndarray, norms: np.ndarray) -> None:
+    """Write ``x - mean`` to ``part``, and its norms, few enough rows at a time for the cache.
 
-    Without a mean and not to unit norm, ``part`` is ``x`` and stays.
+    Without a mean ``part`` is ``x`` and stays.
     """
     for rows in _array.blocks(len(x), 1, 128):
         moved = x[rows] if mean is None else np.subtract(x[rows], mean, out=part[rows])
-        norm = np.sqrt(np.vecdot(moved, moved), out=norms[rows])[:, None]
-        if unit:
-            np.multiply(moved, 1 / norm, out=part[rows])
+        np.sqrt(np.vecdot(moved, moved), out=norms[rows])
 
 
 def unit_rows_into(X: np.ndarray, out: np.ndarray) -> None:
@@ -162,13 +171,31 @@ def unit_rows_into(X: np.ndarray, out: np.ndarray) -> None:
     Rows whose squares overflow or vanish are done again with a scaled norm.
     """
     norms = np.empty(len(X), out.dtype)
+    X = X.astype(out.dtype, copy=False)
     with np.errstate(all="ignore"):
-        _prepare(X.astype(out.dtype, copy=False), None, True, out, norms)
+        for some in _array.blocks(len(X), 1, 128):
+            norm = np.sqrt(np.vecdot(X[some], X[some]), out=norms[some])
+            np.multiply(X[some], (1 / norm)[:, None], out=out[some])
     info = np.finfo(out.dtype)
     safe = (norms >= (info.tiny / info.eps) ** 0.5) & (norms <= info.max**0.5)
     if not safe.all():
         rows = np.flatnonzero(~safe)
         out[rows] = unit_rows(X[rows])
+
+
+@contextmanager
+def one_core_each() -> Iterator[None]:
+    """Let the BLAS and torch use one core, while several threads call them."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else 0
+    with _blas().limit(limits=1, user_api="blas"):
+        try:
+            if torch:
+                torch.set_num_threads(1)  # also of threads that begin now
+            yield
+        finally:
+            if torch:
+                torch.set_num_threads(before)
 
 
 @functools.cache
@@ -300,7 +327,7 @@ def _repair(
 ) -> None:
     """Refuse rows that are not finite; redo those whose norm left the safe range."""
     xp = _array.namespace(out)
-    low, high = _safe_range(X, basis, mean, unit, out)
+    low, high = _safe_range(X, basis, mean, unit, norms)
     safe = (norms >= low) & (norms <= high)  # False for NaN
     if bool(xp.all(safe)):
         return
@@ -316,20 +343,22 @@ def _repair(
         with np.errstate(all="ignore"):
             result = expression(part, basis, mean, unit, bias)
         if not bool(xp.all(xp.isfinite(result))):
-            out[index] = result
-            _validation.check_overflow(out, "product")
-        out[index] = result
+            whole = _array.empty((X.shape[0], 1), norms)
+            whole[...] = 0
+            whole[index, 0] = xp.max(xp.abs(result), axis=1)
+            _validation.check_overflow(whole, "product")
+        out[index] = result if result.dtype == out.dtype else _half.converted(result, out.dtype)
         zero += rows[rows_without_direction(part, mean)].tolist() if unit else []
     if zero:
         _validation.warn_zero_rows(np.asarray(zero), name, mean is not None)
 
 
 def _safe_range(
-    X: Array, basis: Array, mean: Array | None, unit: bool, out: Array
+    X: Array, basis: Array, mean: Array | None, unit: bool, norms: Array
 ) -> tuple[float, float]:
     """Return the least and the largest norm of a row at which the fast path is exact."""
-    xp = _array.namespace(out)
-    info = xp.finfo(out.dtype)
+    xp = _array.namespace(norms)
+    info = xp.finfo(norms.dtype)
     largest, root_d = float(info.max), float(X.shape[1]) ** 0.5
     if not unit:
         entry = float(xp.max(xp.abs(basis))) * root_d

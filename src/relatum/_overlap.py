@@ -1,4 +1,4 @@
-"""Reading ahead and writing behind: one thread each, while the caller computes.
+"""Reading ahead, computing in several threads, and writing behind.
 
 Only ``SimpleQueue`` connects them: an interrupt in the middle of one of Python's own
 locks, conditions or queues can leave these such that nobody is woken again.
@@ -6,6 +6,7 @@ locks, conditions or queues can leave these such that nobody is woken again.
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 _END = object()
 
 
@@ -49,6 +51,68 @@ def ahead(items: Iterable[T], depth: int = 1) -> Generator[T]:
     finally:
         room.put(False)
         thread.join()
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterable[T], n_threads: int, depth: int = 2
+) -> Generator[R]:
+    """Yield ``function(item)`` of each item in their order, computed by several threads.
+
+    Each thread takes an item, alone, and works on it; at most ``depth`` results wait for
+    one another. What taking or working raises is raised where its result would come.
+    Close it where it may be left before its end.
+    """
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    room: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    for _ in range(n_threads + depth):
+        room.put(True)
+    numbered = enumerate(items)
+    taking: queue.SimpleQueue[int] = queue.SimpleQueue()  # holds the number of the next item
+    taking.put(0)
+
+    def work() -> None:
+        while room.get():
+            number = taking.get()
+            if number < 0:
+                taking.put(number)
+                return
+            try:
+                number, item = next(numbered)
+            except BaseException as error:
+                taking.put(-1)
+                found.put((number, _END if isinstance(error, StopIteration) else error))
+                return
+            taking.put(number + 1)
+            try:
+                found.put((number, function(item)))
+            except BaseException as error:
+                found.put((number, error))
+            del item
+
+    threads = [
+        threading.Thread(target=work, name=f"relatum-worker-{i}", daemon=True)
+        for i in range(n_threads)
+    ]
+    for thread in threads:
+        thread.start()
+    waiting: dict[int, Any] = {}
+    try:
+        for number in itertools.count():
+            while number not in waiting:
+                waiting.update([found.get()])
+            result = waiting.pop(number)
+            if result is _END:
+                return
+            if isinstance(result, BaseException):
+                raise result
+            room.put(True)
+            yield result
+            del result
+    finally:
+        for _ in threads:
+            room.put(False)
+        for thread in threads:
+            thread.join()
 
 
 class Behind:

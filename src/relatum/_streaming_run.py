@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from relatum import _files, _formats, _validation
-from relatum._half import as_dtype
+from relatum import _array, _files, _formats, _gemm, _validation
+from relatum._half import as_dtype, check_range
 from relatum._journal import Unfinished
-from relatum._overlap import Behind, ahead
+from relatum._overlap import Behind, ahead, in_order
 from relatum._sinks import Output, Sink, make_sink
 from relatum._sources import Batch, Source
 from relatum.row_maps import RowMap
@@ -67,6 +66,8 @@ class Task(NamedTuple):
         return found[0]
 
 
+_Result = tuple[int, slice, int, Any, np.ndarray, "_Lost"]
+"""Part, its rows, the first row, other columns, what came of the rows, rows without direction."""
 Engine = Callable[[Task, list[Part]], Iterator[Record]]
 """Writes parts somewhere, in any order, and yields their records as they are whole."""
 
@@ -76,11 +77,14 @@ class Run:
 
     def __init__(
         self, source: Source, rows: RowMap, dtype: np.dtype,
-        progress: Callable[[int], object] | None,
+        progress: Callable[[int], object] | None, *, waiting: int = 1,
     ) -> None:  # fmt: skip
-        self.source, self.rows, self.dtype = source, rows, dtype
+        self.source, self.rows, self.dtype, self.waiting = source, rows, dtype, waiting
         self.progress = progress or (lambda done: None)
         self.lost = _Lost()
+        working: Any = _array.float_dtype(np.empty(0, source.dtype))
+        narrower = dtype.itemsize < np.dtype(working).itemsize
+        self.converted = narrower and rows.into is not None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -137,16 +141,17 @@ class Run:
         done: int = 0,
     ) -> None:  # fmt: skip
         """Write some parts, and record each when it is on the disk."""
-        writer = _PartWriter(sink, record, self.dtype)
+        writer = _PartWriter(sink, record, self.dtype, self.converted)
         try:
-            with Behind() as later, closing(ahead(self._batches(plan, parts))) as batches:
-                for part, rows, batch in batches:
-                    lost = _Lost()
-                    Y = self._apply(batch, lost)
-                    later(functools.partial(writer, part, rows, batch.start, Y, batch.table, lost))
+            with (
+                Behind(self.waiting) as later,
+                closing(self._results(self._batches(plan, parts))) as results,
+            ):
+                for part, rows, start, table, Y, lost in results:
+                    later(functools.partial(writer, part, rows, start, Y, table, lost))
                     done += len(Y)
                     self.progress(done)
-                    del Y, batch
+                    del Y, table
         except BaseException:
             sink.abort()
             raise
@@ -164,22 +169,39 @@ class Run:
                 if not waiting or waiting[0][1].start != rows.stop:
                     break
 
+    def _results(self, batches: Iterator[tuple[int, slice, Batch]]) -> Generator[_Result]:
+        """Compute the batches in their order: in several threads, or one and a reader."""
+        n = 1 if self.rows.into is None else _array.n_threads()
+        if n == 1:
+            with closing(ahead(batches)) as read:
+                yield from map(self._compute, read)
+            return
+        with _gemm.one_core_each(), closing(in_order(self._compute, batches, n)) as results:
+            yield from results
+
+    def _compute(self, given: tuple[int, slice, Batch]) -> _Result:
+        part, rows, batch = given
+        lost = _Lost()
+        with _array.one_thread() if self.rows.into is not None else nullcontext():
+            return part, rows, batch.start, batch.table, self._apply(batch, lost), lost
+
     def _apply(self, batch: Batch, lost: _Lost) -> np.ndarray:
-        X = batch.X
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", _validation.RelatumWarning)
+        with _validation.rows_without_direction_told() as found:
             try:
-                Y = np.asarray(self.rows.function(X))
+                Y = self._result(batch.X)
             except ValueError:
-                _validation.check_finite(_validation.as_matrix(X), self.source.name, batch.start)
+                X = _validation.as_matrix(batch.X)
+                _validation.check_finite(X, self.source.name, batch.start)
                 raise
-        for w in caught:
-            if self.rows.without_direction is None or "no direction" not in str(w.message):
-                warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
-            elif not lost.count:
-                found = self.rows.without_direction(_validation.as_matrix(X))
-                lost.add(len(found), (found[: _Lost.SHOWN] + batch.start).tolist())
+        lost.add(len(found), [row + batch.start for row in sorted(found)[: _Lost.SHOWN]])
         return Y
+
+    def _result(self, X: np.ndarray) -> np.ndarray:
+        if self.rows.into is None:
+            return np.asarray(self.rows.function(X))
+        out = np.empty((len(X), self.rows.n_outputs), self.dtype)
+        self.rows.into(X, out)
+        return out
 
 
 class _Lost:
@@ -203,8 +225,10 @@ class _Lost:
 class _PartWriter:
     """What follows a block: convert it, write it, and record its part once that is whole."""
 
-    def __init__(self, sink: Sink, record: Callable[..., object], dtype: np.dtype) -> None:
-        self.sink, self.record, self.dtype = sink, record, dtype
+    def __init__(
+        self, sink: Sink, record: Callable[..., object], dtype: np.dtype, converted: bool
+    ) -> None:
+        self.sink, self.record, self.dtype, self.converted = sink, record, dtype, converted
         self.lost = _Lost()
 
     def __call__(
@@ -214,6 +238,8 @@ class _PartWriter:
             self.sink.begin(part, rows.start)
             self.lost = _Lost()
         self.lost.add(lost.count, lost.first)
+        if self.converted:
+            check_range(Y, start)
         self.sink.write(as_dtype(Y, self.dtype, start), table)
         if start + len(Y) == rows.stop:
             checksum = self.sink.end()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -109,13 +110,14 @@ def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMa
     return TranslationMap(matrix, bias, mean_a, kernel, fitted.chosen, spread)
 
 
-def translate(X: Array, fitted: TranslationMap) -> Array:
+def translate(X: Array, fitted: TranslationMap, *, out: Any = None) -> Array:
     """Return ``X`` (n_samples, n_features_x) in the other space, (n_samples, n_features_y).
 
-    In blocks with one output; differentiable in torch.
+    In blocks with one output; differentiable in torch. NumPy arrays may be written to
+    ``out``, of any float dtype, where the map has no kernel part.
     """
     matrix, bias = (_array.from_numpy(a, X) for a in (fitted.matrix, fitted.bias))
-    out = _gemm.project(X, matrix, unit=False, bias=bias)
+    out = _gemm.project(X, matrix, unit=False, bias=bias, out=out)
     if fitted.kernel is None:
         return out
     mean, part = _array.from_numpy(fitted.mean, X), fitted.kernel

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import numbers
+import threading
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -163,7 +165,27 @@ def warn(message: str, stacklevel: int = 4) -> None:
     warnings.warn(message, RelatumWarning, stacklevel=stacklevel)
 
 
+_told = threading.local()
+
+
+@contextmanager
+def rows_without_direction_told() -> Iterator[set[int]]:
+    """Yield a set that takes the rows that :func:`warn_zero_rows` would warn of, in this thread.
+
+    Warnings are caught for a process, and so not where several threads work.
+    """
+    _told.rows = set()
+    try:
+        yield _told.rows
+    finally:
+        _told.rows = None
+
+
 def warn_zero_rows(rows: np.ndarray, name: str, centred: bool, count: int | None = None) -> None:
+    told = getattr(_told, "rows", None)
+    if told is not None:
+        told.update(np.asarray(rows).tolist())
+        return
     what = "equal the anchors' mean" if centred else "are zero"
     warn(
         f"{name} has rows that {what}, which have no direction "

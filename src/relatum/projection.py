@@ -154,10 +154,13 @@ def _warn_zero_anchors(A: Array, center: bool) -> None:
         _validation.warn_zero_rows(zero, "anchors", center)
 
 
-def project(X: Array, projection: Projection, *, precision: str | None = None) -> Array:
+def project(
+    X: Array, projection: Projection, *, precision: str | None = None, out: Any = None
+) -> Array:
     """Return the relative representation of ``X``, ``(n_samples, n_outputs)``.
 
-    See :func:`relative_projection` for ``precision`` and what is refused.
+    See :func:`relative_projection` for ``precision`` and what is refused. NumPy arrays may
+    be written to ``out``, of any float dtype, where all similarities are one product.
     """
     X = _validation.as_matrix(X, "X")
     _check_match(X, projection)
@@ -168,7 +171,8 @@ def project(X: Array, projection: Projection, *, precision: str | None = None) -
             _warn_without_direction(X, part)
         return project_unchecked(X, projection)
     k = projection.space.n_anchors
-    out = _array.empty((X.shape[0], projection.n_outputs), X)
+    if out is None:
+        out = _array.empty((X.shape[0], projection.n_outputs), X)
     views = _array.is_numpy(X) or _array.is_torch(X)  # the standard promises no view
     for i, part in enumerate(projection.parts):
         columns = slice(i * k, (i + 1) * k)

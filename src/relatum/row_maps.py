@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _array, _gemm, _validation
+from relatum import _array, _validation
 from relatum._translation_map import TranslationMap, translate
 from relatum.projection import PRECISIONS, Projection, project
 
@@ -31,10 +31,11 @@ class RowMap:
         Of what the function returns; else that of its rows, float32 for half precision.
     whole : bool
         The function takes all rows at once.
-    without_direction : callable, optional
-        Numbers of rows that the function warns of as without direction.
     centred : bool
-        These rows are the mean, not zero.
+        Rows without a direction are the mean, not zero.
+    into : callable, optional
+        The same function, which writes its result into an array of any float dtype; several
+        threads call it at once.
     """
 
     function: Callable[[np.ndarray], Any]
@@ -43,8 +44,8 @@ class RowMap:
     settings: Mapping[str, Any] = field(default_factory=dict)
     dtype: str | None = None
     whole: bool = False
-    without_direction: Callable[[np.ndarray], np.ndarray] | None = None
     centred: bool = False
+    into: Callable[[np.ndarray, np.ndarray], Any] | None = None
 
 
 def projection_of_rows(projection: Projection, precision: str | None = None) -> RowMap:
@@ -52,9 +53,13 @@ def projection_of_rows(projection: Projection, precision: str | None = None) -> 
     if precision is not None:
         _validation.check_choice(precision, "precision", PRECISIONS)
     first = projection.parts[0]
-    mean = None if first.mean is None else _array.to_numpy(first.mean)
+    one_product = all(part.basis is not None for part in projection.parts)
     arrays = [_array.to_numpy(part.anchors) for part in projection.parts]
     space = projection.space
+
+    def into(X: np.ndarray, out: np.ndarray) -> None:
+        project(X, projection, precision=precision, out=out)
+
     return RowMap(
         lambda X: project(X, projection, precision=precision),
         first.anchors.shape[1],
@@ -63,10 +68,8 @@ def projection_of_rows(projection: Projection, precision: str | None = None) -> 
          "whiten": space.whiten, "anchors": digest(*arrays), "precision": precision},
         dtype="float32" if precision == "bfloat16" else precision,
         whole=not all(part.entry.row_wise for part in projection.parts),
-        without_direction=lambda X: _gemm.rows_without_direction(
-            X, None if mean is None else mean.astype(X.dtype)
-        ),
         centred=space.center,
+        into=into if one_product and precision != "bfloat16" else None,
     )  # fmt: skip
 
 
@@ -78,6 +81,7 @@ def translation_of_rows(fitted: TranslationMap) -> RowMap:
         fitted.matrix.shape[0],
         fitted.matrix.shape[1],
         {"map": digest(*(arrays[name] for name in sorted(arrays)))},
+        into=None if fitted.kernel else lambda X, out: translate(X, fitted, out=out),
     )
 
 

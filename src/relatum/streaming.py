@@ -28,7 +28,9 @@ __all__ = ["Plan", "Written", "output_dtype", "plan_for", "transform_file"]
 
 BLOCKS = 10
 """Blocks that are in memory at once: being read, worked on, written, and between."""
-LARGEST_BLOCK = 96 * 2**20
+LARGEST_BLOCK = 32 * 2**20
+"""Bytes of a block; memory of larger ones is given back to the system, and asked for anew."""
+MOST_WAITING = 16
 PARTS = 4
 """How many parts of the output would fill the memory: what an interruption can cost."""
 MANY = 10**8
@@ -102,7 +104,7 @@ def transform_file(
     result = output_dtype(found, rows, dtype)
     if result == _half.BFLOAT16 and suffix != ".safetensors":
         raise ValueError(f"{output} cannot hold bfloat16; expected .safetensors")
-    run = Run(found, rows, result, progress)
+    run = Run(found, rows, result, progress, waiting=waiting_blocks(found, rows, memory))
     if target is None:
         return run.to_standard_output(plan_for(found, rows, memory))
     if result == np.float16 and found.n_rows * rows.n_outputs >= MANY:
@@ -129,14 +131,25 @@ def transform_file(
 
 def plan_for(source: Source, rows: RowMap, memory: int = MEMORY) -> Plan:
     """Return how the rows are cut so that a run stays within ``memory``."""
-    wide = max(source.dtype.itemsize, 4)
-    width = wide * (source.n_features + rows.n_outputs)
+    wide, width = _widths(source, rows)
     what = f"{source.n_features} and {rows.n_outputs} numbers"
     block = block_rows(memory, width, BLOCKS, LARGEST_BLOCK, what)
     if rows.whole:
         return Plan(source.n_rows, source.n_rows)
     per_part = max(1, memory // PARTS // (block * wide * rows.n_outputs))
     return Plan(block, block * per_part)
+
+
+def waiting_blocks(source: Source, rows: RowMap, memory: int) -> int:
+    """Return how many blocks may wait for the disk in the memory that is left."""
+    size = plan_for(source, rows, memory).block * _widths(source, rows)[1]
+    return max(1, min(MOST_WAITING, memory // size - BLOCKS))
+
+
+def _widths(source: Source, rows: RowMap) -> tuple[int, int]:
+    """Return the bytes of a number, and of a row and its result."""
+    wide = max(source.dtype.itemsize, 4)
+    return wide, wide * (source.n_features + rows.n_outputs)
 
 
 def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.dtype:
