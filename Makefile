@@ -76,8 +76,9 @@ docs: $(DONE)/test $(DONE)/wheel  ## the documentation site, into site/
 cli-docs: $(DONE)/test $(DONE)/wheel  ## write docs/cli.md again from the program's help
 	$(PY) -m typer relatum.cli utils docs --name relatum --title "Command line" --output docs/cli.md
 
-pages: $(DONE)/test $(DONE)/wheel  ## the pages of the paper's experiments and dvc.yaml, from results/
+pages: $(DONE)/test $(DONE)/wheel  ## the pages of experiments and benchmarks, and dvc.yaml, from results
 	$(PY) docs/experiments.py
+	$(PY) docs/benchmarks.py
 
 picture: $(DONE)/test $(DONE)/wheel  ## draw the picture of the README again
 	$(PY) docs/picture.py

@@ -1,6 +1,7 @@
 """Run the benchmarks and print each as a ratio against its rival in the same run.
 
-python benchmarks/run.py                      # all, full size: about 15 minutes
+python benchmarks/run.py                      # all that need no large files: about 30 minutes
+python benchmarks/run.py streaming growth_files cluster
 python benchmarks/run.py projection distances --scale 0.1
 python benchmarks/run.py --record             # append to benchmarks/results.jsonl
 """
@@ -23,12 +24,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-GROUPS = ("projection", "translating", "distances", "comparing", "startup", "rivals")
+GROUPS = ("projection", "growth", "translating", "distances", "comparing", "choosing", "startup",
+          "rivals")  # fmt: skip
+LARGE = ("streaming", "growth_files", "cluster")
+"""With files of up to 25 GB, in RELATUM_SCRATCH or the temporary folder."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("groups", nargs="*", default=GROUPS, help=", ".join(GROUPS))
+    parser.add_argument("groups", nargs="*", default=GROUPS, help=", ".join((*GROUPS, *LARGE)))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size")
     parser.add_argument("--record", action="store_true", help="append to results.jsonl")
     options = parser.parse_args()

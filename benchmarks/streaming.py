@@ -1,6 +1,6 @@
-"""Whole files through a projection or a map, beside the product and the disk alone.
+"""Whole files through a projection, a map or a comparison, beside what they must cost.
 
-    python benchmarks/run.py streaming --record
+    RELATUM_SCRATCH=DIR python benchmarks/run.py streaming --record
 
 The limit is the slower of two things measured in the same round: the bare products in
 float32, and reading and writing the same bytes with fsync. Memory is what the kernel says
@@ -11,22 +11,18 @@ or to the temporary folder: 13 GB at full scale.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from _files import ROUNDS, as_parquet, beside, made, product, run, seconds_of
 from _harness import Row
 
 import relatum
-
-ROUNDS = 3
-BLOCK = 20_000
 
 
 def cases(scale: float) -> Iterator[Row]:
@@ -36,131 +32,82 @@ def cases(scale: float) -> Iterator[Row]:
         yield from _projected(folder, n, 384, 512)
         n = max(20_000, round(1_000_000 * scale))
         yield from _translated(folder, n, 768)
+        yield from _compared(folder, n, 384)
 
 
 def _projected(folder: Path, n: int, d: int, k: int) -> Iterator[Row]:
-    source = _made(folder / "x.npy", n, d)
+    source = made(folder / "x.npy", n, d)
     np.save(folder / "anchors.npy", np.arange(k))
     command = ["project", source, "--anchors", folder / "anchors.npy", "--dtype", "float16"]
-    yield from _beside(
+    yield from beside(
         f"project {n:,} × {d} on {k} anchors, .npy float16", command, source, folder / "r.npy",
-        _product(n, d, k), goal=1.25, bytes_out=2 * n * k, memory_goal=1.0,
+        product(n, d, k), goal=1.25, bytes_out=2 * n * k, memory_goal=1.0,
     )  # fmt: skip
     source.unlink()
 
 
 def _translated(folder: Path, n: int, d: int) -> Iterator[Row]:
-    source = _made(folder / "x.npy", n, d)
+    source = made(folder / "x.npy", n, d)
     anchors = np.load(source, mmap_mode="r")[:2000]
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
     fitted = relatum.Translation("procrustes").fit(np.array(anchors), anchors @ turn)
     relatum.save(fitted, folder / "map.safetensors")
     command = ["translate", source, "--map", folder / "map.safetensors"]
-    product = _product(n, d, d)
-    yield from _beside(
-        f"translate {n:,} × {d}, .npy float32", command, source, folder / "r.npy", product,
+    bare = product(n, d, d)
+    yield from beside(
+        f"translate {n:,} × {d}, .npy float32", command, source, folder / "r.npy", bare,
         goal=1.15, bytes_out=4 * n * d, memory_goal=None,
     )  # fmt: skip
-    _as_parquet(source, folder / "in")
+    as_parquet(source, folder / "in")
     command[1] = folder / "in"
-    yield from _beside(
-        f"translate {n:,} × {d}, folders of Parquet", command, source, folder / "out", product,
+    found = beside(
+        f"translate {n:,} × {d}, folders of Parquet", command, source, folder / "out", bare,
         goal=1.5, bytes_out=4 * n * d, memory_goal=None,
     )  # fmt: skip
+    for row in found:
+        yield row
+        yield _beside_arrow(row, folder / "in", folder / "copy")
+    source.unlink()
 
 
-def _made(path: Path, n: int, d: int) -> Path:
-    rng = np.random.default_rng(0)
-    out = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
-    for start in range(0, n, BLOCK):
-        part = out[start : start + BLOCK]
-        part[:] = rng.standard_normal(part.shape, dtype=np.float32)
-    out.flush()
-    return path
+def _beside_arrow(row: Row, source: Path, output: Path) -> Row:
+    """The same command over PyArrow alone, which reads these lists and writes as many."""
+    script = (
+        "import os, sys; from pathlib import Path; import pyarrow.parquet as pq\n"
+        "out = Path(sys.argv[2]); out.mkdir(exist_ok=True)\n"
+        "for path in sorted(Path(sys.argv[1]).iterdir()):\n"
+        "    with pq.ParquetFile(path) as file, pq.ParquetWriter(out / path.name, "
+        "file.schema_arrow, compression='none', use_dictionary=False) as writer:\n"
+        "        for batch in file.iter_batches(10_000):\n"
+        "            writer.write_batch(batch)\n"
+    )
+    command = [sys.executable, "-c", script, str(source), str(output)]
+    alone = sorted(seconds_of(subprocess.check_call, command) for _ in range(ROUNDS))
+    ratios = [row.ours / seconds for seconds in reversed(alone)]
+    return Row(row.case, "PyArrow alone, reading and writing such lists", statistics.median(ratios),
+               ratios[0], ratios[-1], None, row.ours, statistics.median(alone))  # fmt: skip
 
 
-def _as_parquet(source: Path, folder: Path) -> None:
-    folder.mkdir()
-    X = np.load(source, mmap_mode="r")
-    for i, start in enumerate(range(0, len(X), 200_000)):
-        relatum.write_embeddings(folder / f"{i:03}.parquet", np.array(X[start : start + 200_000]))
+def _compared(folder: Path, n: int, d: int) -> Iterator[Row]:
+    """CKA, CCA and Procrustes of all rows, the rest on a sample, over three bare products."""
+    a, b = made(folder / "a.npy", n, d), made(folder / "b.npy", n, d)
+    block = np.load(a, mmap_mode="r")[:10_000].copy()
 
+    def products() -> None:
+        for _ in range(3 * n // len(block)):
+            block.T @ block
 
-def _product(n: int, d: int, k: int) -> Callable[[], None]:
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((BLOCK, d), dtype=np.float32)
-    B = rng.standard_normal((d, k), dtype=np.float32)
-    out = np.empty((BLOCK, k), np.float32)
-
-    def product() -> None:
-        for start in range(0, n, BLOCK):
-            np.matmul(X[: n - start], B, out=out[: n - start])
-
-    return product
-
-
-def _copied(source: Path, target: Path, bytes_out: int) -> None:
-    """Read all of a file and write as many bytes as the result has, at the same time."""
-    piece = bytearray(8 * 2**20)
-    with source.open("rb", buffering=0) as read, target.open("wb", buffering=0) as write:
-        left = bytes_out
-        while (n := read.readinto(piece)) or left:
-            written = min(left, n or len(piece), len(piece))
-            write.write(memoryview(piece)[:written])
-            left -= written
-        os.fsync(write.fileno())
-    target.unlink()
-
-
-def _beside(
-    case: str, command: list[object], source: Path, output: Path, product: Callable[[], None],
-    *, goal: float, bytes_out: int, memory_goal: float | None,
-) -> Iterator[Row]:  # fmt: skip
-    product()
-    ours, limits, grown = [], [], []
-    base = _run(["--version"])[1]
+    base = run(["--version"])[1]
+    ours, bare, grown = [], [], []
     for _ in range(ROUNDS):
-        limits.append(
-            max(
-                _seconds(product), _seconds(_copied, source, output.with_suffix(".copy"), bytes_out)
-            )
-        )
-        seconds, memory = _run([*command, "-o", output])
-        shutil.rmtree(output) if output.is_dir() else output.unlink()
+        bare.append(seconds_of(products))
+        seconds, memory = run(["compare", a, b, "--all-rows", "--json"])
         ours.append(seconds)
         grown.append((memory - base) / 1e9)
-    ratios = sorted(a / b for a, b in zip(ours, limits, strict=True))
-    yield Row(case, "the slower of product and disk alone", statistics.median(ratios), ratios[0],
-              ratios[-1], goal, statistics.median(ours), statistics.median(limits))  # fmt: skip
-    if memory_goal is not None:
-        memory = statistics.median(grown)
-        yield Row(f"{case}: memory", "1 GB above the interpreter", memory, min(grown), max(grown),
-                  memory_goal, memory, 1.0, "GB")  # fmt: skip
-
-
-def _seconds(function: Callable[..., None], *arguments: object) -> float:
-    start = time.perf_counter()
-    function(*arguments)
-    return time.perf_counter() - start
-
-
-def _run(arguments: list[object]) -> tuple[float, int]:
-    """Seconds and peak memory of a command, from the kernel's account of its process.
-
-    Through a small process of its own: a child begins with the peak of its parent.
-    """
-    call = "import sys, relatum.cli; sys.exit(relatum.cli.main())"
-    inner = [sys.executable, "-c", call, *map(str, arguments)]
-    script = (
-        "import os, sys, subprocess, time; t = time.perf_counter();"
-        "p = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL);"
-        "_, s, u = os.wait4(p.pid, 0);"
-        "print(time.perf_counter() - t, u.ru_maxrss * 1024, s)"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", script, *inner], capture_output=True, text=True, check=True
-    )
-    seconds, memory, status = found.stdout.split()
-    if status != "0":
-        raise RuntimeError(found.stderr)
-    return float(seconds), int(memory)
+    ratios = sorted(x / y for x, y in zip(ours, bare, strict=True))
+    case = f"compare {n:,} × {d}, all rows and a sample of 5,000"
+    yield Row(case, "three bare products of all rows", statistics.median(ratios), ratios[0],
+              ratios[-1], None, statistics.median(ours), statistics.median(bare))  # fmt: skip
+    used = statistics.median(grown)
+    yield Row(f"{case}: memory", "2 GB above the interpreter", used / 2, min(grown) / 2,
+              max(grown) / 2, 1.0, used, 2.0, "GB")  # fmt: skip

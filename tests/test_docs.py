@@ -61,6 +61,15 @@ def need(name: str) -> None:
 # --- code blocks ---------------------------------------------------------------------------
 
 
+def test_the_page_of_benchmarks_is_made_of_their_results() -> None:
+    spec = importlib.util.spec_from_file_location("benchmarks_page", DOCS / "benchmarks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (DOCS / "benchmarks.md").read_text(encoding="utf-8") == module.page()
+
+
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
 
