@@ -34,7 +34,7 @@ FROM_WHEEL := import pathlib, sysconfig, relatum; at = pathlib.Path(relatum.__fi
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help demo wheel test test-core slow lint format types docs cli-docs pages picture bench clean
+.PHONY: help demo wheel test test-core slow lint format types docs cli-docs pages picture bench speed clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | \
@@ -85,6 +85,9 @@ picture: $(DONE)/test $(DONE)/wheel  ## draw the picture of the README again
 
 bench: $(DONE)/test $(DONE)/wheel  ## ratios to raw GEMM and others (BENCH_ARGS="projection --scale 0.1")
 	$(PY) benchmarks/run.py $(BENCH_ARGS)
+
+speed: $(DONE)/test  ## ratios of small cases, against those of the commit in benchmarks/base
+	$(PY) benchmarks/check.py
 
 clean:  ## remove what was built; environments stay
 	rm -rf dist build site .pytest_cache .mypy_cache .ruff_cache .hypothesis
