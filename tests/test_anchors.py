@@ -54,13 +54,15 @@ def test_rows_of_a_file_give_the_anchors_of_the_array(method, memory, suffix, tm
     np.testing.assert_array_equal(found, select_anchors(X, 12, **given))
 
 
-def test_kmeans_of_a_file_that_is_too_large_takes_its_centres_from_some_rows(monkeypatch):
+def test_kmeans_of_many_rows_takes_its_centres_from_some_of_them(monkeypatch):
     monkeypatch.setattr("relatum._anchor_selection.ENOUGH", 10)
     monkeypatch.setattr("relatum._anchor_selection.PER_CENTRE", 10)
     centres = 10 * np.eye(9)[:5]
     data = np.repeat(centres, 40, axis=0) + np.random.default_rng(0).normal(size=(200, 9))
-    found = select_anchors(as_source(data), 5, method="kmeans", memory=4000, random_state=0)
+    given = {"method": "kmeans", "random_state": 0}
+    found = select_anchors(as_source(data), 5, memory=4000, **given)
     assert sorted(found // 40) == list(range(5))
+    np.testing.assert_array_equal(found, select_anchors(data, 5, **given))
 
 
 @pytest.mark.parametrize("method", ["farthest_point", "kmeans", "pivoted_cholesky"])

@@ -22,7 +22,7 @@ Block = tuple[slice, np.ndarray]
 ENOUGH = 20_000
 """Rows from which k-means works on mini-batches."""
 PER_CENTRE = 100
-"""Rows for each centre that k-means draws from a file that does not fit the memory."""
+"""Rows for each centre, drawn from more, that the centres are fitted to."""
 
 
 class Rows(Protocol):
@@ -154,11 +154,11 @@ def _centres(X: Rows, k: int, rng: np.random.Generator) -> np.ndarray:
     import sklearn.cluster
 
     seed = int(rng.integers(2**31))
-    if isinstance(X, _InMemory):
-        sample = X.X
-    else:
-        n = min(X.n_rows, max(ENOUGH, PER_CENTRE * k))
-        sample = X.take(np.sort(rng.choice(X.n_rows, size=n, replace=False)))
+    n = max(ENOUGH, PER_CENTRE * k)
+    some = np.arange(X.n_rows)
+    if n < X.n_rows:
+        some = np.sort(rng.choice(X.n_rows, size=n, replace=False))
+    sample = X.take(some)
     kind = sklearn.cluster.KMeans if len(sample) <= ENOUGH else sklearn.cluster.MiniBatchKMeans
     model = kind(n_clusters=k, n_init=1, random_state=seed).fit(unit_rows(sample))
     return np.asarray(model.cluster_centers_)

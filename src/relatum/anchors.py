@@ -55,16 +55,16 @@ def select_anchors(
         ``uniform``: at random. ``stratified``: at random, as evenly over the
         classes of ``labels`` as their sizes allow. ``farthest_point``: each the
         farthest from those before it. ``kmeans``: the real row nearest to each
-        k-means centre. ``pivoted_cholesky``: each the row that the cosine kernel
-        of those before it explains worst. ``most_frequent``: by ``frequencies``,
+        k-means centre, which are fitted to at most 20,000 rows drawn at random (100 for
+        each anchor, if that is more). ``pivoted_cholesky``: each the row that the cosine
+        kernel of those before it explains worst. ``most_frequent``: by ``frequencies``,
         highest first.
     labels : array (n_samples,), for ``stratified``
     frequencies : array (n_samples,), for ``most_frequent``
     random_state : None, int, numpy Generator or RandomState
     memory : int
         Bytes for the rows of a file. One that is larger is read again for each anchor by
-        ``farthest_point`` and ``pivoted_cholesky``; ``kmeans`` takes its centres from
-        rows drawn at random, and reads all once more for the members nearest to them.
+        ``farthest_point`` and ``pivoted_cholesky``.
 
     Returns
     -------
