@@ -266,6 +266,21 @@ def test_numbers_that_leave_half_precision_are_refused(torch, tmp_path, monkeypa
                            memory=10 * 8 * 12 * 20)  # fmt: skip
 
 
+def test_wide_other_columns_make_blocks_smaller(tmp_path):
+    texts = ["x" * 5000] * len(X)
+    for name, columns in (("plain", {}), ("wide", {"text": texts})):
+        pq.write_table(table_of(X, **columns), tmp_path / f"{name}.parquet")
+    plain, wide = (
+        plan_for(relatum.open_embeddings(tmp_path / f"{name}.parquet"), ROWS, 10**6)
+        for name in ("plain", "wide")
+    )
+    assert plain.block == 10**6 // 10 // WIDTH
+    assert 10 * wide.block * (WIDTH + 5000) <= 10**6 < 12 * wide.block * (WIDTH + 5000)
+    output = tmp_path / "r.parquet"
+    transform_file(tmp_path / "wide.parquet", ROWS, output, memory=10**6)
+    assert pq.read_table(output).column("text").to_pylist() == texts
+
+
 @pytest.mark.parametrize("loaded", [True, False])
 def test_bfloat16_is_written_as_torch_rounds_it_and_read_batch_by_batch(
     loaded, tmp_path, monkeypatch
@@ -525,7 +540,7 @@ def test_blocks_stay_within_the_memory_however_many_rows_from_the_blocks():
     for n in (1000, 10**9):
 
         class Wide:
-            dtype, n_features, n_rows = np.dtype("float32"), 384, n
+            dtype, n_features, n_rows, other_bytes = np.dtype("float32"), 384, n, 0
 
         plan = plan_for(Wide(), RowMap(len, 384, 512), 2**30)  # type: ignore[arg-type]
         assert plan.block * 4 * (384 + 512) * streaming.BLOCKS <= 2**30

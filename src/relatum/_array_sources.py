@@ -17,6 +17,8 @@ from relatum._sources import Batch
 class ArraySource:
     """A matrix in memory, or mapped from a file that is then read by batches."""
 
+    other_bytes = 0  # ids are in memory already
+
     def __init__(self, name: str, array: np.ndarray, ids: np.ndarray | None = None) -> None:
         self.name, self.column = name, COLUMN
         self._array, self._ids = array, ids
@@ -95,6 +97,7 @@ class UrlSource:
 
     id_column: str | None = None
     other_columns: Sequence[str] = ()
+    other_bytes = 0
 
     def __init__(self, url: _files.Source) -> None:
         self.name, self.column = str(url), COLUMN

@@ -45,6 +45,10 @@ class Source(Protocol):
     id_column: str | None
     other_columns: Sequence[str]
 
+    @property
+    def other_bytes(self) -> int:
+        """About what the other columns take of a row."""
+
     def batches(self, start: int, size: int) -> Iterator[Batch]:
         """Yield batches of ``size`` rows from ``start`` on; the last may be shorter."""
 

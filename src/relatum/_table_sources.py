@@ -12,6 +12,8 @@ from relatum import _columns, _files, _sources, _tables
 from relatum._files import FileFormatError
 from relatum._sources import Batch
 
+SEEN_ROWS = 1_000
+"""Rows that the size of other columns is guessed from."""
 IDS_ROWS = 65_536
 """Rows whose ids are read at once."""
 
@@ -36,6 +38,13 @@ class TableSource:
             raise FileFormatError(f"{path} has no rows; expected at least 1")
         self.n_features = width or self._first_width()
         self.other_columns: Sequence[str] = [n for n in first.schema.names if n != self.column]
+
+    @property
+    def other_bytes(self) -> int:
+        if not self.other_columns:
+            return 0
+        some = next(self._read(0, SEEN_ROWS, self.other_columns))
+        return int(some.nbytes // some.num_rows)
 
     def _first_width(self) -> int:
         table = next(self._read(0, 64, [self.column]))

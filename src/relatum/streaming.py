@@ -147,9 +147,9 @@ def waiting_blocks(source: Source, rows: RowMap, memory: int) -> int:
 
 
 def _widths(source: Source, rows: RowMap) -> tuple[int, int]:
-    """Return the bytes of a number, and of a row and its result."""
+    """Return the bytes of a number, and of a row with other columns and its result."""
     wide = max(source.dtype.itemsize, 4)
-    return wide, wide * (source.n_features + rows.n_outputs)
+    return wide, wide * (source.n_features + rows.n_outputs) + source.other_bytes
 
 
 def output_dtype(source: Source, rows: RowMap, dtype: str | None = None) -> np.dtype:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from relatum.paper import names
 from relatum.paper import picture_frame as frame
 from relatum.paper.picture_frame import Kept, Row, Where
 
@@ -63,7 +64,8 @@ def _two_curves(a: Axes, row: Row, *, small: bool) -> list[object]:
         frame.no_axes(other)
         a.set_title(title, fontsize=8, color=frame.FAINT, pad=2)
     else:
-        about = f"{row['conv']}, {row['n_layers']} layers, {row['optimizer']}, {title}"
+        conv, optimizer = (names.value(field, row[field]) for field in ("conv", "optimizer"))
+        about = f"{conv}, {row['n_layers']} layers, {optimizer}, {title}"
         frame.plain(a, title=about, x="epoch", y="validation accuracy")
         frame.plain(other, y="similarity to the reference", grid="")
         other.spines["right"].set_visible(True)
