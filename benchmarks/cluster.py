@@ -28,17 +28,19 @@ from relatum.projection import fit_projection
 from relatum.row_maps import projection_of_rows
 from relatum.streaming import transform_file
 
-source, output, nodes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+source, output, workers, nodes = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 rows = projection_of_rows(fit_projection(np.load(source, mmap_mode="r")[:300].copy()))
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-for _ in range(nodes - 1):
-    cluster.add_node(num_cpus=1)
-ray.init(address=cluster.address, log_to_driver=False)
+if nodes:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": workers // nodes})
+    for _ in range(nodes - 1):
+        cluster.add_node(num_cpus=workers // nodes)
+    ray.init(address=cluster.address, log_to_driver=False)
 started = time.perf_counter()
-transform_file(source, rows, output, engine=ray_engine(nodes))
+transform_file(source, rows, output, engine=ray_engine(workers) if nodes else None)
 print(json.dumps({"seconds": time.perf_counter() - started}))
-ray.shutdown()
-cluster.shutdown()
+if nodes:
+    ray.shutdown()
+    cluster.shutdown()
 """
 
 
@@ -49,24 +51,27 @@ def cases(scale: float) -> Iterator[Row]:
         source = made(folder / "x.npy", n, d)
         np.save(folder / "anchors.npy", np.arange(300))
         command = ["project", source, "--anchors", folder / "anchors.npy", "-o", folder / "r.npy"]
-        alone, ray, one, two = [], [], [], []
+        command += ["--engine", "ray", "--workers", "2"]
+        # workers and nodes; without a node it is one process, with threads of its own
+        kinds = {"alone": (0, 0), "here": (2, 1), "one": (1, 1), "two": (2, 2)}
+        times: dict[str, list[float]] = {name: [] for name in (*kinds, "command")}
         for _ in range(ROUNDS):
-            alone.append(_gone(folder, run(command)[0]))
-            ray.append(_gone(folder, run([*command, "--engine", "ray", "--workers", "2"])[0]))
-            one.append(_gone(folder, _on_nodes(source, folder / "r.npy", 1)))
-            two.append(_gone(folder, _on_nodes(source, folder / "r.npy", 2)))
+            for name, (workers, nodes) in kinds.items():
+                seconds = _on_nodes(source, folder / "r.npy", workers, nodes)
+                times[name].append(_gone(folder, seconds))
+            times["command"].append(_gone(folder, run(command)[0]))
     case = f"project {n:,} × {d} on 300 anchors"
+    alone = times["alone"]
+    yield _row(f"{case}, 2 workers of a Ray that runs", "one process", times["here"], alone, 1.3)
     yield _row(
-        f"{case}, --engine ray, 2 workers, its start included", "one process", ray, alone, 1.3
+        f"{case}, --engine ray, from its start", "one process", times["command"], alone, None
     )
-    yield _row(
-        f"{case}, cluster of 2 nodes of a processor, started before", "1 node", two, one, None
-    )
+    yield _row(f"{case}, 2 nodes of one processor", "1 node", times["two"], times["one"], None)
 
 
-def _on_nodes(source: Path, output: Path, nodes: int) -> float:
+def _on_nodes(source: Path, output: Path, workers: int, nodes: int) -> float:
     found = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(source), str(output), str(nodes)],
+        [sys.executable, "-c", SCRIPT, str(source), str(output), str(workers), str(nodes)],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = [line for line in found.stdout.splitlines() if line.startswith("{")]

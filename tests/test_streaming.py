@@ -131,12 +131,15 @@ def test_every_similarity_and_precision_streams(similarity, precision, tmp_path)
 
 
 @settings(max_examples=30, deadline=None)
-@given(block=st.integers(1, 400), parts=st.integers(1, 6), data=st.data())
-def test_rows_are_the_same_however_they_are_cut(block, parts, data, tmp_path_factory):
+@given(
+    block=st.integers(1, 400), parts=st.integers(1, 6), threads=st.integers(1, 5), data=st.data()
+)
+def test_rows_are_the_same_however_they_are_cut(block, parts, threads, data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("cut")
     output = data.draw(st.sampled_from(OUTPUTS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streaming, "plan_for", lambda *_: Plan(block, block * parts))
+        patch.setenv("OMP_NUM_THREADS", str(threads))
         transform_file(X, ROWS, folder / output)
     np.testing.assert_allclose(read(folder / output), EXPECTED, rtol=1e-6, atol=1e-7)
 
@@ -240,6 +243,31 @@ def test_messages_count_rows_of_the_whole(tmp_path):
     with pytest.raises(ValueError, match=r"x\.npy contains NaN or infinity in 2 rows: 25, 31"):
         transform_file(tmp_path / "x.npy", rows, tmp_path / "t.npy", memory=SMALL)
     assert sorted(os.listdir(tmp_path)) == ["r.npy", "s.npy", "x.npy"]  # nothing was kept of it
+
+
+def test_one_bad_number_among_millions_is_named(tmp_path):
+    array = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (3_200_000, 2))
+    array[:] = 1
+    array[3_141_592, 1] = np.nan
+    array.flush()
+    rows = projection_of_rows(fit_projection(np.eye(2, dtype=np.float32)))
+    with pytest.raises(ValueError, match=r"x\.npy contains NaN or infinity in 1 row: 3141592"):
+        transform_file(tmp_path / "x.npy", rows, tmp_path / "r.npy", memory=50_000_000)
+    assert not (tmp_path / "r.npy").exists()
+    array[3_141_592, 1] = 2  # mended: another input, and so another job
+    array.flush()
+    with pytest.raises(ValueError, match=r"begun by an earlier run with another input"):
+        transform_file(tmp_path / "x.npy", rows, tmp_path / "r.npy", memory=50_000_000)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions of folders")
+def test_a_folder_that_cannot_be_written_is_named(source, tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")  # root may write anywhere
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"r\.npy: cannot write in .* \(Permission denied\)"):
+        transform_file(source, ROWS, tmp_path / "r.npy")
 
 
 def test_null_rows_of_a_late_file_are_named_by_their_number(tmp_path):
