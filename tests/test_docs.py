@@ -35,6 +35,7 @@ NEEDS = {
     "relatum.nn": ["torch"],
     "relatum.paper.*": ["yaml", "pydantic", "torch", "lightning", "torch_geometric"],
     "relatum._nn_*": ["torch"],
+    "relatum.device_maps": ["torch"],
     "relatum.export": ["torch", "onnx"],
     "relatum.mteb_encoder": ["mteb"],
     "relatum.plot": ["matplotlib"],

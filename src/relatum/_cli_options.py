@@ -90,6 +90,7 @@ Memory = Annotated[str, _option("--memory", metavar="BYTES", help="Memory to use
 Dtype = Annotated[Text, _option("--dtype", help="float16, bfloat16, float32 or float64.")]
 EngineName = Annotated[str, _option("--engine", help="threads, or ray (extra ray).")]
 Workers = Annotated[int | None, _option("--workers", least=1, help="Processes of --engine ray.")]
+Device = Annotated[Text, _option("--device", help="Compute with torch there, such as cuda.")]
 Restart = Annotated[bool, _option("--restart", help="Begin anew what was interrupted.")]
 DryRun = Annotated[bool, _option("--dry-run", help="Say how much there is to do; do nothing.")]
 Onto = Annotated[

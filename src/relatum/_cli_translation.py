@@ -127,7 +127,9 @@ def _warn_unlike(X: np.ndarray, fitted: TranslationMap, name: str) -> None:
         _validation.warn(what)
 
 
-def rows_of(source: Source, path: str, inverse: bool) -> tuple[RowMap, dict[str, Any]]:
+def rows_of(
+    source: Source, path: str, inverse: bool, device: str | None
+) -> tuple[RowMap, dict[str, Any]]:
     """Return a map as a function of rows, after a look at rows that it will be given."""
     found = load(path)
     fitted = found.backward_ if inverse else found.forward_
@@ -135,13 +137,20 @@ def rows_of(source: Source, path: str, inverse: bool) -> tuple[RowMap, dict[str,
         raise ValueError(
             f"{source.name} has {source.n_features} features, {path} takes {len(fitted.matrix)}"
         )
-    some = source.array if isinstance(source, ArraySource) else next(source.batches(0, FIRST)).X
+    if isinstance(source, ArraySource):
+        some = source.take(np.arange(0, source.n_rows, -(-source.n_rows // FIRST)))[0]
+    else:
+        some = next(source.batches(0, FIRST)).X
     _warn_unlike(some, fitted, source.name)
-    return translation_of_rows(fitted), {"method": found.method_}
+    if device is None:
+        return translation_of_rows(fitted), {"method": found.method_}
+    from relatum.device_maps import translation_on_device
+
+    return translation_on_device(fitted, device), {"method": found.method_, "device": device}
 
 
 FIRST = 20_000
-"""Rows of a file of columns that are held against the anchors before it is translated."""
+"""Rows that are held against the anchors before a file is translated: the first of columns."""
 
 
 def find(

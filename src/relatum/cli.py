@@ -149,6 +149,7 @@ def project(
     dry_run: options.DryRun = False,
     engine: options.EngineName = "threads",
     workers: options.Workers = None,
+    device: options.Device = None,
     save: options.Save = None,
     encoder: options.Encoder = None,
     encoder_revision: options.Revision = None,
@@ -183,8 +184,14 @@ def project(
         )
     else:
         projection, fitted = _cli_inputs.load_projection(map_file)
+    if device is None:
+        rows = projection_of_rows(projection, precision)
+    else:
+        from relatum.device_maps import projection_on_device
+
+        rows = projection_on_device(projection, device, precision)
     found = _cli_streaming.stream(
-        source, projection_of_rows(projection, precision), output, doing="projecting",
+        source, rows, output, doing="projecting",
         memory=memory, dtype=dtype, restart=restart, dry_run=dry_run, as_json=as_json,
         engine=engine, workers=workers,
     )  # fmt: skip
@@ -370,6 +377,7 @@ def translate(
     dry_run: options.DryRun = False,
     engine: options.EngineName = "threads",
     workers: options.Workers = None,
+    device: options.Device = None,
     column: options.Column = None,
     id_column: options.IdColumn = None,
     as_json: options.Json = False,
@@ -388,7 +396,7 @@ def translate(
     columns.check(embeddings)
     _cli_translation.check_encoder(map_file, encoder, force, inverse)
     source = _cli_streaming.open_source(embeddings, output, columns)
-    rows, about = _cli_translation.rows_of(source, map_file, inverse)
+    rows, about = _cli_translation.rows_of(source, map_file, inverse, device)
     found = _cli_streaming.stream(
         source, rows, output, doing="translating", memory=memory, dtype=dtype, restart=restart,
         dry_run=dry_run, as_json=as_json, engine=engine, workers=workers,
