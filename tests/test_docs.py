@@ -177,7 +177,7 @@ def write_embeddings_of_two_encoders(folder: Path) -> None:
 
 
 def test_readme_commands_run(tmp_path):
-    commands = [c for c in readme_commands() if c[0] not in ("demo", "reproduce")]
+    commands = [c for c in readme_commands() if c[0] not in ("demo", "reproduce", "serve")]
     assert commands
     need("relatum.report")  # one of them writes the HTML report
     write_embeddings_of_two_encoders(tmp_path)

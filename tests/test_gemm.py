@@ -305,3 +305,20 @@ def test_unit_rows_in_two_passes_are_unit_rows_whatever_the_scale(dtype):
     np.testing.assert_allclose(out, _gemm.unit_rows(X), rtol=1e-5, atol=1e-7)
     norms = np.linalg.norm(out.astype(np.float64), axis=1)
     np.testing.assert_allclose(norms, np.resize([1, 1, 0, 1, 1, 1], 300), atol=1e-5)
+
+
+def test_the_blas_has_its_threads_again_when_the_last_call_is_done():
+    from threadpoolctl import threadpool_info
+
+    def threads() -> list[int]:
+        return [i["num_threads"] for i in threadpool_info() if i["user_api"] == "blas"]
+
+    before = threads()
+    first, second = _gemm._blas_of_one_thread(), _gemm._blas_of_one_thread()
+    first.__enter__()
+    second.__enter__()
+    assert set(threads()) <= {1}
+    first.__exit__(None, None, None)  # another is still at it
+    assert set(threads()) <= {1}
+    second.__exit__(None, None, None)
+    assert threads() == before

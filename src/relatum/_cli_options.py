@@ -312,6 +312,14 @@ WorkDir = Annotated[
 ]
 Logger = Annotated[Text, _option("--logger", help="wandb or tensorboard, for trainings.")]
 
+# serve
+Served = Annotated[str, _argument("MAP", "A map that relatum fit wrote.")]
+Host = Annotated[str, _option("--host", help="Address to listen at.")]
+Port = Annotated[int, _option("--port", least=0, help="Its port; 0 takes a free one.")]
+UnitRows = Annotated[bool, _option("--normalize", help="Answer with vectors of norm 1.")]
+MaxRows = Annotated[int, _option("--max-rows", least=1, help="Vectors in one request.")]
+MaxBytes = Annotated[str, _option("--max-bytes", metavar="BYTES", help="Size of one request.")]
+
 # info
 File = Annotated[str, _argument("FILE", "A saved object, embeddings or row numbers.")]
 

@@ -21,11 +21,11 @@ UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12,
          "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}  # fmt: skip
 
 
-def parse_bytes(text: str) -> int:
+def parse_bytes(text: str, option: str = "--memory") -> int:
     """Read ``800MB`` or ``2GiB``."""
     match = re.fullmatch(r"([0-9.]+)\s*([kmgt]?i?)b?", text.strip().lower())
     if match is None or match[2] not in UNITS or not re.fullmatch(r"\d+(\.\d+)?", match[1]):
-        raise ValueError(f"--memory is {text!r}; expected bytes such as 800MB or 2GiB")
+        raise ValueError(f"{option} is {text!r}; expected bytes such as 800MB or 2GiB")
     return int(float(match[1]) * UNITS[match[2]])
 
 

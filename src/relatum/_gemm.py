@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -150,7 +151,7 @@ def _run_numpy(
     if n_threads == 1:
         work(0)
         return norms
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(n_threads) as threads:
+    with _blas_of_one_thread(), ThreadPoolExecutor(n_threads) as threads:
         list(threads.map(work, range(n_threads)))
     return norms
 
@@ -188,7 +189,7 @@ def one_core_each() -> Iterator[None]:
     """Let the BLAS and torch use one core, while several threads call them."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
-    with _blas().limit(limits=1, user_api="blas"):
+    with _blas_of_one_thread():
         try:
             if torch:
                 torch.set_num_threads(1)  # also of threads that begin now
@@ -196,6 +197,25 @@ def one_core_each() -> Iterator[None]:
         finally:
             if torch:
                 torch.set_num_threads(before)
+
+
+_limiting = threading.Lock()
+_limited: list[Any] = []
+"""What restores the BLAS, and a place for each call that wants it limited."""
+
+
+@contextmanager
+def _blas_of_one_thread() -> Iterator[None]:
+    """Limit the BLAS, which is one for all threads, until the last that asked for it is done."""
+    with _limiting:
+        _limited.append(None if _limited else _blas().limit(limits=1, user_api="blas"))
+    try:
+        yield
+    finally:
+        with _limiting:
+            if len(_limited) == 1:
+                _limited[0].restore_original_limits()
+            _limited.pop()
 
 
 @functools.cache

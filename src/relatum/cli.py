@@ -550,6 +550,33 @@ def reproduce(
 
 
 @app.command()
+def serve(
+    map_file: options.Served,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8000,
+    inverse: options.Inverse = False,
+    normalize: options.UnitRows = False,
+    max_rows: options.MaxRows = 10_000,
+    max_bytes: options.MaxBytes = "64MiB",
+) -> None:
+    """Translate vectors over HTTP.
+
+    For a store that cannot be touched: the queries of a new encoder go through it into
+    the space of the old index. POST /translate takes JSON or .npy, GET /health, /map and
+    /metrics say how it is. It reads no file but the map. Needs the extra serve.
+
+    Example: relatum serve map.safetensors --port 8000
+    """
+    from relatum._cli_serve import serve as serve_map
+    from relatum._cli_streaming import parse_bytes
+
+    serve_map(
+        map_file, host=host, port=port, inverse=inverse, normalize=normalize, max_rows=max_rows,
+        max_bytes=parse_bytes(max_bytes, "--max-bytes"),
+    )  # fmt: skip
+
+
+@app.command()
 def info(
     file: options.File,
     column: options.Column = None,
