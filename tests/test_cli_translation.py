@@ -12,6 +12,7 @@ import pytest
 
 import relatum
 from relatum import cli
+from relatum.common_space import CommonSpace
 
 N, D = 240, 12
 RNG = np.random.default_rng(0)
@@ -410,3 +411,45 @@ def test_rows_at_another_norm_are_warned_of(fitted, capsys):
     assert "long.npy has rows of norm" in capsys.readouterr().err
     assert run("search", "long.npy", "b.npy", "--map", "m.safetensors") == 0
     assert "long.npy has rows of norm" in capsys.readouterr().err
+
+
+# ---- a common space
+
+
+def test_a_common_space_is_fitted_searched_scored_and_written(folder, capsys):
+    fit = ["fit", "a.npy", "b.npy", "--anchors", "idx.npy", "--method", "common-space"]
+    found = run_json(capsys, *fit, "-o", "s.safetensors", "--encoder", "old")
+    assert (found["method"], found["n_features"], found["n_outputs"]) == ("common-space", D, 75)
+    assert found["measured"]["n_items"] == N - 60
+    assert found["measured"]["translated"]["recall_1"] > 0.95
+    assert found["predicted"] is None
+    space = CommonSpace().fit(A[:60], B[:60], X_background=A, y_background=B)
+    scored = run_json(capsys, "evaluate", "s.safetensors", "a.npy", "b.npy", "--anchors", "idx.npy")
+    assert scored["translated"] == found["measured"]["translated"]
+    expected = relatum.search(space.transform(A[:5]), space.transform_target(B), 3)
+    np.save("q.npy", A[:5])
+    hits = run_json(capsys, "search", "q.npy", "b.npy", "--map", "s.safetensors", "-k", "3")
+    assert [one["items"] for one in hits["found"]] == expected[1].tolist()
+    sides = (
+        ("a.npy", [], space.transform(A)),
+        ("b.npy", ["--of-target"], space.transform_target(B)),
+    )
+    for name, option, rows in sides:
+        command = ["translate", name, "--map", "s.safetensors", "-o", "c.npy", *option]
+        assert run_json(capsys, *command)["n_outputs"] == 75
+        np.testing.assert_allclose(np.load("c.npy"), rows, atol=1e-5)
+
+
+def test_what_does_not_go_with_a_common_space_is_refused(folder, capsys):
+    fit = ["fit", "a.npy", "b.npy", "--anchors", "idx.npy", "--method", "common-space"]
+    run_json(capsys, *fit, "-o", "s.safetensors")
+    out = ["--map", "s.safetensors", "-o", "c.npy"]
+    assert run("translate", "a.npy", *out, "--inverse") == 2
+    assert "s.safetensors is a common space; leave --inverse" in capsys.readouterr().err
+    assert run("translate", "b.npy", *out) == 2
+    assert f"b.npy has 15 features; expected {D}" in capsys.readouterr().err
+    assert run("search", "a.npy", "b.npy", "--map", "s.safetensors", "--index-map", "x") == 2
+    assert "brings queries and index into one space" in capsys.readouterr().err
+    run_json(capsys, "fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors")
+    assert run("translate", "a.npy", "--map", "m.safetensors", "-o", "c.npy", "--of-target") == 2
+    assert "--of-target goes with a common space" in capsys.readouterr().err

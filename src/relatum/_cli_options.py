@@ -208,7 +208,7 @@ TranslationMethod = Annotated[
     _option(
         "--method",
         help="auto, mean_shift, procrustes, scaled_procrustes, ridge, affine, low_rank, relative, "
-        "whitened, cca or procrustes_kernel.",
+        "whitened, cca, procrustes_kernel, spectral or common-space.",
     ),
 ]
 Criterion = Annotated[
@@ -237,6 +237,7 @@ Force = Annotated[bool, _option("--force", help="Use MAP on another encoder's em
 ToTranslate = Annotated[str, _argument("EMB", "Embeddings to translate.")]
 TheMap = Annotated[str, _option("--map", metavar="MAP", help="What relatum fit wrote.")]
 Inverse = Annotated[bool, _option("--inverse", help="From the target's space to the source's.")]
+OfTarget = Annotated[bool, _option("--of-target", help="EMB are the target's, for a common space.")]
 Queries = Annotated[str, _argument("QUERIES", "Embeddings to search with.")]
 Index = Annotated[str, _argument("INDEX", "Embeddings to search in.")]
 SearchMap = Annotated[

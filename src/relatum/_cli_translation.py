@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from relatum import _cli_inputs, _files, _terminal, _validation, artifact
+from relatum import _cli_common_space, _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._array_sources import ArraySource
+from relatum._cli_common_space import METHOD, load, rows_into, widths
 from relatum._cli_inputs import Columns
 from relatum._cli_pairs import translation_inputs
 from relatum._principal_axes import ENOUGH
 from relatum._same_encoder import unlike
 from relatum._sources import Source
 from relatum._translation_map import TranslationMap
+from relatum.common_space import CommonSpace
 from relatum.index_files import penalty_of_file, search_file
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
@@ -42,10 +44,10 @@ def fit(
     x, y = given.background(ENOUGH, settings["random_state"])
     started = time.perf_counter()
     with _terminal.Progress("fitting") as bar:
-        found = Translation(**settings).fit(X, Y, X_background=x, y_background=y)
+        found = _cli_common_space.fit(X, Y, x, y, **settings)
         seconds = round(time.perf_counter() - started, 3)
         bar.step("predicting quality")
-        predicted = _predicted(found, X, Y, y)
+        predicted = _predicted(found, X, Y, y) if isinstance(found, Translation) else None
         scores = None
         rest = given.others(MOST, settings["random_state"])
         if rest is not None and len(rest[0]) >= LEAST:
@@ -57,15 +59,14 @@ def fit(
     }
     artifact.save(found, output, **kept, **about)
     result: dict[str, Any] = {
-        "source": paths[0], "target": paths[1], "method": found.method_,
-        "n_anchors": found.n_anchors_, "n_features": found.n_features_in_,
-        "n_outputs": found.n_features_out_, "seconds": seconds, "held_out": found.scores_,
-        "output": output,
+        "source": paths[0], "target": paths[1], **_cli_common_space.about(found),
+        "seconds": seconds, "held_out": getattr(found, "scores_", None), "output": output,
     }  # fmt: skip
     text = _terminal.table({k: v for k, v in result.items() if k != "held_out"})
-    if found.scores_:
-        text += f"\n\nheld-out anchors, {found.criterion} by method (auto takes the best):\n"
-        text += _terminal.table(found.scores_)
+    if result["held_out"]:
+        criterion = settings["criterion"]
+        text += f"\n\nheld-out anchors, {criterion} by method (auto takes the best):\n"
+        text += _terminal.table(result["held_out"])
     if predicted is not None:
         text += f"\n\npredicted for new items:\n{predicted}"
     if scores is not None:
@@ -98,16 +99,6 @@ def failed_gate(predicted: dict[str, Any] | None, least: float | None) -> list[s
     return [f"predicted R@10 is {value:.3f}, the gate {least:g}"] if value < least else []
 
 
-def load(path: str) -> Translation:
-    """Read a map that ``relatum fit`` wrote."""
-    found = artifact.load(path)
-    if not isinstance(found, Translation):
-        raise TypeError(
-            f"{path} holds a {type(found).__name__}; expected a translation, as relatum fit writes"
-        )
-    return found
-
-
 def check_encoder(path: str, encoder: str | None, force: bool, inverse: bool = False) -> None:
     """Refuse embeddings of another encoder than a map was made for, as far as both are named."""
     if encoder is None:
@@ -128,10 +119,16 @@ def _warn_unlike(X: np.ndarray, fitted: TranslationMap, name: str) -> None:
 
 
 def rows_of(
-    source: Source, path: str, inverse: bool, device: str | None
+    source: Source, path: str, *, inverse: bool, target: bool, device: str | None
 ) -> tuple[RowMap, dict[str, Any]]:
     """Return a map as a function of rows, after a look at rows that it will be given."""
     found = load(path)
+    if isinstance(found, CommonSpace):
+        if inverse or device is not None:
+            raise ValueError(f"{path} is a common space; leave --inverse and --device out")
+        return rows_into(found, path, target=target), {"method": METHOD, "target": target}
+    if target:
+        raise ValueError(f"{path} is a translation; --of-target goes with a common space")
     fitted = found.backward_ if inverse else found.forward_
     if source.n_features != len(fitted.matrix):
         raise ValueError(
@@ -228,11 +225,13 @@ def _common_space(
             raise ValueError("--index-map comes with --map: the queries' projection")
         return as_it_is, as_it_is
     found = artifact.load(map_file)
-    if isinstance(found, Translation):
+    if isinstance(found, (Translation, CommonSpace)):
         if index_map is not None:
             raise ValueError(
-                f"{map_file} is a translation into the index's space; leave --index-map out"
+                f"{map_file} brings queries and index into one space; leave --index-map out"
             )
+        if isinstance(found, CommonSpace):
+            return found.transform, found.transform_target
         _warn_unlike(asked, found.forward_, queries)
         return found.transform, as_it_is
     own = _cli_inputs.load_projection(map_file)[1]
@@ -284,8 +283,7 @@ def evaluate(
     """Score a map on items that both files have, but the anchors."""
     found = load(path)
     given = translation_inputs(paths, anchors, columns)
-    widths = found.n_features_in_, found.n_features_out_
-    for side, width, name in zip(given.sides, widths, paths, strict=True):
+    for side, width, name in zip(given.sides, widths(found), paths, strict=True):
         if side.n_features != width:
             raise ValueError(f"{name} has {side.n_features} features; {path} was fitted on {width}")
     if anchors is None:  # all items that both files have

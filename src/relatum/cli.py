@@ -345,7 +345,9 @@ def fit(
     """Fit a map from one encoder's space into another's.
 
     Says what to expect of it on new items, with 90 % intervals, and keeps that with
-    the map. Items that both files have but that are no anchors score it.
+    the map. Items that both files have but that are no anchors score it. The method
+    common-space fits one space for both instead, which finds more in an index that
+    can be brought there.
 
     Example: relatum fit old.npy new.npy --anchors idx.npy -o map.safetensors
     """
@@ -369,6 +371,7 @@ def translate(
     map_file: options.TheMap,
     output: options.Output,
     inverse: options.Inverse = False,
+    of_target: options.OfTarget = False,
     encoder: options.EncoderOf = None,
     force: options.Force = False,
     dtype: options.Dtype = None,
@@ -396,7 +399,9 @@ def translate(
     columns.check(embeddings)
     _cli_translation.check_encoder(map_file, encoder, force, inverse)
     source = _cli_streaming.open_source(embeddings, output, columns)
-    rows, about = _cli_translation.rows_of(source, map_file, inverse, device)
+    rows, about = _cli_translation.rows_of(
+        source, map_file, inverse=inverse, target=of_target, device=device
+    )
     found = _cli_streaming.stream(
         source, rows, output, doing="translating", memory=memory, dtype=dtype, restart=restart,
         dry_run=dry_run, as_json=as_json, engine=engine, workers=workers,

@@ -10,6 +10,7 @@ import numpy as np
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum.alignment import cosines, row_values
+from relatum.common_space import CommonSpace
 from relatum.neighborhoods import overlaps
 from relatum.neighbors import nearest
 from relatum.retrieval import hubness_penalty, search
@@ -120,14 +121,16 @@ def retrieval_quality(
 
 
 def translation_scores(
-    translation: Translation, X: Array, Y: Array, *, k: int = 10, correction: str = "softmax"
-) -> TranslationScores:
+    translation: Translation | CommonSpace, X: Array, Y: Array, *, k: int = 10,
+    correction: str = "softmax",
+) -> TranslationScores:  # fmt: skip
     """Score a translation on held-out items that both encoders have embedded.
 
     Parameters
     ----------
-    translation : Translation
-        Fitted.
+    translation : Translation or CommonSpace
+        Fitted. Of a common space both sides are brought there; the neighbours are those of
+        the target itself.
     X : array (n_items, n_features_x)
     Y : array (n_items, n_features_y)
         Row i is the same item as row i of ``X``; also the index that is searched.
@@ -152,15 +155,17 @@ def translation_scores(
     """
     X, Y = _validation.check_pair(X, Y, min_rows=3)
     k = _validation.check_integer(k, "k", maximum=X.shape[0] - 2, maximum_is="one less than others")
-    translated, target = (_array.to_numpy(M) for M in (translation.transform(X), Y))
+    native = _array.to_numpy(Y)
+    translated = _array.to_numpy(translation.transform(X))
+    target = translation.transform_target(Y) if isinstance(translation, CommonSpace) else native
     penalty = hubness_penalty(target, translated, correction=correction)
     same_width = X.shape[1] == Y.shape[1]
-    own = nearest(target, target, k, exclude_self=True)[1]
+    own = nearest(native, native, k, exclude_self=True)[1]
     return TranslationScores(
         _quality(translated, target, own, k, None),
         _quality(translated, target, own, k, penalty),
-        _quality(_array.to_numpy(X), target, own, k, None) if same_width else None,
-        translation.method_,
+        _quality(_array.to_numpy(X), native, own, k, None) if same_width else None,
+        "common-space" if isinstance(translation, CommonSpace) else translation.method_,
         correction,
         k,
         len(target),
