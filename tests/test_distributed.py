@@ -135,6 +135,7 @@ def test_what_a_cluster_began_one_process_can_finish(files):
     assert same(files / "r.npy", files / "whole.npy")
 
 
+@pytest.mark.slow
 def test_the_command_line_runs_on_a_cluster_that_it_starts(files):
     call = "import sys, relatum.cli; sys.exit(relatum.cli.main())"
     command = [sys.executable, "-c", call, "project", "x.npy", "--anchors", "a.npy"]

@@ -158,11 +158,18 @@ def test_the_page_of_data_names_every_folder_that_is_read():
 # --- the committed ones ----------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All pages, written once from the committed results."""
+    folder = tmp_path_factory.mktemp("pages")
+    pages.write_pages(ROOT / "results", folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", [*experiment_ids(), "index"])
-def test_committed_pages_are_those_of_the_committed_results(name, tmp_path):
-    pages.write_pages(ROOT / "results", tmp_path)
+def test_committed_pages_are_those_of_the_committed_results(name: str, written: Path) -> None:
     committed = (ROOT / "docs" / "experiments" / f"{name}.md").read_text(encoding="utf-8")
-    assert (tmp_path / f"{name}.md").read_text(encoding="utf-8") == committed, "run: make pages"
+    assert (written / f"{name}.md").read_text(encoding="utf-8") == committed, "run: make pages"
 
 
 @pytest.mark.parametrize("name", experiment_ids())
