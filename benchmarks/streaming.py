@@ -1,4 +1,4 @@
-"""Whole files through a projection, a map or a comparison, beside what they must cost.
+"""Whole files through a projection or a map, beside what they must cost.
 
     RELATUM_SCRATCH=DIR python benchmarks/run.py streaming --record
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from _files import ROUNDS, as_parquet, beside, made, product, run, seconds_of
+from _files import ROUNDS, as_parquet, beside, made, product, seconds_of
 from _harness import Row
 
 import relatum
@@ -32,7 +32,6 @@ def cases(scale: float) -> Iterator[Row]:
         yield from _projected(folder, n, 384, 512)
         n = max(20_000, round(1_000_000 * scale))
         yield from _translated(folder, n, 768)
-        yield from _compared(folder, n, 384)
 
 
 def _projected(folder: Path, n: int, d: int, k: int) -> Iterator[Row]:
@@ -86,28 +85,3 @@ def _beside_arrow(row: Row, source: Path, output: Path) -> Row:
     ratios = [row.ours / seconds for seconds in reversed(alone)]
     return Row(row.case, "PyArrow alone, reading and writing such lists", statistics.median(ratios),
                ratios[0], ratios[-1], None, row.ours, statistics.median(alone))  # fmt: skip
-
-
-def _compared(folder: Path, n: int, d: int) -> Iterator[Row]:
-    """CKA, CCA and Procrustes of all rows, the rest on a sample, over three bare products."""
-    a, b = made(folder / "a.npy", n, d), made(folder / "b.npy", n, d)
-    block = np.load(a, mmap_mode="r")[:10_000].copy()
-
-    def products() -> None:
-        for _ in range(3 * n // len(block)):
-            block.T @ block
-
-    base = run(["--version"])[1]
-    ours, bare, grown = [], [], []
-    for _ in range(ROUNDS):
-        bare.append(seconds_of(products))
-        seconds, memory = run(["compare", a, b, "--all-rows", "--json"])
-        ours.append(seconds)
-        grown.append((memory - base) / 1e9)
-    ratios = sorted(x / y for x, y in zip(ours, bare, strict=True))
-    case = f"compare {n:,} × {d}, all rows and a sample of 5,000"
-    yield Row(case, "three bare products of all rows", statistics.median(ratios), ratios[0],
-              ratios[-1], None, statistics.median(ours), statistics.median(bare))  # fmt: skip
-    used = statistics.median(grown)
-    yield Row(f"{case}: memory", "2 GB above the interpreter", used / 2, min(grown) / 2,
-              max(grown) / 2, 1.0, used, 2.0, "GB")  # fmt: skip

@@ -13,6 +13,9 @@ from relatum._columns import COLUMN
 from relatum._files import FileFormatError
 from relatum._sources import Batch
 
+MANY = 8
+"""One row of so many, or more, are picked by going through all."""
+
 
 class ArraySource:
     """A matrix in memory, or mapped from a file that is then read by batches."""
@@ -70,7 +73,22 @@ class ArraySource:
         return pa.table({"id": _columns.ids_column(self._ids[start:stop])})
 
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        return np.asarray(_half.widened(self._array[rows])), self.ids_of(rows)
+        if self._place is None:
+            return np.asarray(_half.widened(self._array[rows])), self.ids_of(rows)
+        if len(rows) * MANY > self.n_rows:
+            return _sources.look_through(self, rows)[0], self.ids_of(rows)
+        return _half.widened(self._picked(rows)), self.ids_of(rows)
+
+    def _picked(self, rows: np.ndarray) -> np.ndarray:
+        """Read rows one by one: in a mapped file each would bring its neighbours to memory."""
+        assert self._place is not None
+        path, offset = self._place
+        part = np.empty((len(rows), self.n_features), self._stored)
+        with open(path, "rb", buffering=0) as file:
+            for i in np.argsort(rows):
+                file.seek(offset + int(rows[i]) * part[:1].nbytes)
+                _read_whole(file, part[i], self.name)
+        return part
 
     def ids(self) -> np.ndarray | None:
         return self._ids
