@@ -9,7 +9,7 @@ import pytest
 
 import relatum
 from relatum.projection import fit_projection, project
-from relatum.row_maps import projection_of_rows
+from relatum.row_maps import RowMap, projection_of_rows
 from relatum.streaming import transform_file
 from relatum.translation import fit_translation, translate
 
@@ -63,6 +63,20 @@ def test_bad_rows_are_named_and_rows_without_a_direction_warned_of(tmp_path: Pat
     zero[250] = np.nan
     with pytest.raises(ValueError, match="X contains NaN or infinity in 1 row: 250"):
         transform_file(zero, there, tmp_path / "s.npy", memory=20_000)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_rows_that_may_only_be_read(dtype: str, tmp_path: Path):
+    rows = X.astype(np.float32)
+    rows.flags.writeable = False  # as rows of a Parquet file are
+    projection = fit_projection(X[:9])
+    for i, maps in enumerate(
+        [device_maps.projection_on_device(projection, "cpu"), RowMap(lambda x: x, 6, 6)]
+    ):
+        path = tmp_path / f"{i}.safetensors"
+        transform_file(rows, maps, path, dtype=dtype, memory=50_000)
+        expected = project(rows, projection) if i == 0 else rows
+        np.testing.assert_allclose(relatum.read_embeddings(path).array, expected, atol=0.05)
 
 
 def test_one_device_does_not_go_on_with_what_another_began():

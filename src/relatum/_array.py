@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,19 @@ def from_numpy(values: np.ndarray, like: Array, *, keep_dtype: bool = False) -> 
     xp = namespace(like)
     out = xp.asarray(values, device=compat.device(like))
     return out if keep_dtype else xp.astype(out, like.dtype, copy=False)
+
+
+def as_tensor(x: Array) -> Any:
+    """Return ``x`` as a torch tensor on the same memory, which is only read if it is read-only."""
+    import torch
+
+    if is_numpy(x) and min(x.strides, default=0) < 0:
+        x = np.ascontiguousarray(x)  # torch has no negative strides
+    if is_numpy(x) and not x.flags.writeable:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.as_tensor(x)
+    return torch.as_tensor(x)
 
 
 def astype(x: Array, dtype: Any) -> Array:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -284,8 +283,8 @@ def _project_bfloat16(
             f"precision='bfloat16' takes NumPy and torch arrays; {name} is a "
             f"{_array.backend_name(X)} array"
         )
-    x, b, o = (_as_tensor(a) for a in (X, basis, out))
-    m = None if mean is None else _as_tensor(mean)
+    x, b, o = (_array.as_tensor(a) for a in (X, basis, out))
+    m = None if mean is None else _array.as_tensor(mean)
     if x.device.type == "cpu" and not bfloat16_is_fast():
         _validation.warn(
             "precision='bfloat16' is slow here: this processor has neither AMX "
@@ -295,16 +294,6 @@ def _project_bfloat16(
         norms = _run_torch(x, b.to(torch.bfloat16), m, unit, o)
         _repair(x, b, m, unit, o, norms, name)
     return out
-
-
-def _as_tensor(a: Array) -> Any:
-    import torch
-
-    if _array.is_numpy(a) and min(a.strides) < 0:
-        a = np.ascontiguousarray(a)  # torch has no negative strides
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.as_tensor(a)
 
 
 def bfloat16_is_fast() -> bool:

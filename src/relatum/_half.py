@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
-from relatum import _validation
+from relatum import _array, _validation
 
 BFLOAT16 = np.dtype([("bfloat16", "<u2")])
 """The upper half of a float32, which safetensors has as BF16."""
@@ -48,11 +49,19 @@ def convert(Y: np.ndarray, out: np.ndarray) -> None:
     name = dtype_name(out.dtype)
     torch = sys.modules.get("torch") if name in ("float16", "bfloat16") else None
     if torch is not None and Y.dtype in (np.float32, np.float64):
-        half = torch.from_numpy(out.view(np.int16)).view(getattr(torch, name))
-        half.copy_(torch.from_numpy(Y))
+        as_tensor(out).copy_(_array.as_tensor(np.require(Y, requirements="W")))
         return
     with np.errstate(over="ignore"):
         out[...] = _brain(Y) if name == "bfloat16" else Y
+
+
+def as_tensor(out: np.ndarray) -> Any:
+    """Return a torch tensor on the same memory, in bfloat16 too."""
+    if out.dtype == BFLOAT16:
+        import torch
+
+        return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
+    return _array.as_tensor(out)
 
 
 def _brain(Y: np.ndarray) -> np.ndarray:

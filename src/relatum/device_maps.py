@@ -92,11 +92,12 @@ def _on_device(rows: RowMap, device: str, function: Callable[[Any], Any]) -> Row
                 return
             stream: Any = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             with torch.cuda.stream(stream):
-                Y = function(_there(X, device)).to(_dtype_of(out))
+                result = _half.as_tensor(out)
+                Y = function(_there(X, device)).to(result.dtype)
                 host = torch.empty(Y.shape, dtype=Y.dtype, pin_memory=True)
                 host.copy_(Y, non_blocking=True)
                 stream.synchronize()
-                _as_tensor(out).copy_(host)
+                result.copy_(host)
 
     def whole(X: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -110,21 +111,8 @@ def _on_device(rows: RowMap, device: str, function: Callable[[Any], Any]) -> Row
 def _there(X: np.ndarray, device: str) -> Any:
     import torch
 
-    rows = torch.from_numpy(np.ascontiguousarray(X))
+    # a copy of what may only be read: to silence torch about it is not safe in threads
+    rows = _array.as_tensor(np.require(X, requirements="W"))
     if torch.device(device).type == "cuda":
         return rows.pin_memory().to(device, non_blocking=True)
     return rows.to(device)
-
-
-def _dtype_of(out: np.ndarray) -> Any:
-    import torch
-
-    return getattr(torch, _half.dtype_name(out.dtype))
-
-
-def _as_tensor(out: np.ndarray) -> Any:
-    import torch
-
-    if out.dtype == _half.BFLOAT16:
-        return torch.from_numpy(out.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(out)
