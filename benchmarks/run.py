@@ -26,7 +26,7 @@ from pathlib import Path
 
 GROUPS = ("projection", "growth", "translating", "distances", "comparing", "choosing", "startup",
           "rivals")  # fmt: skip
-LARGE = ("streaming", "comparing_files", "growth_files", "cluster")
+LARGE = ("streaming", "comparing_files", "growth_files", "cluster", "stores")
 """With files of up to 25 GB, in RELATUM_SCRATCH or the temporary folder."""
 
 

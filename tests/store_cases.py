@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from postgres_server import postgres_server, run
+
+from relatum import _store_chroma_client as chroma
+from relatum import _store_qdrant_client as qdrant
 
 
 @dataclass
@@ -19,6 +25,8 @@ class Case:
     add: Callable[[Sequence[str], np.ndarray, Sequence[str]], None]
     """Add items: ids, vectors, texts. Items of an id that is there are replaced."""
     delete: Callable[[Sequence[str]], None]
+    id_of: Callable[[str], str] = str
+    """From an item's name to its id in the store. ``add`` and ``delete`` know both."""
 
 
 def table_of(ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> Any:
@@ -75,4 +83,89 @@ def parquet_case(folder: Path, ids: Sequence[str], X: np.ndarray, texts: Sequenc
     return Case(f"parquet:{items}", add, delete)
 
 
-CASES = {"lancedb": lancedb_case, "parquet": parquet_case}
+def point_id(name: str) -> str:
+    """Points have whole numbers or UUIDs: some of each."""
+    if qdrant.is_id(name):
+        return name
+    number = re.fullmatch(r"(?:i|it'em )(\d*[02468])", name)
+    return number[1] if number else str(uuid.uuid5(uuid.NAMESPACE_OID, name))
+
+
+def qdrant_case(folder: Path, ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> Case:
+    models = pytest.importorskip("qdrant_client.models")
+    client = qdrant.connect(str(folder / "qdrant"))  # a folder is for one: the store's own
+    params = models.VectorParams(size=X.shape[1], distance=models.Distance.COSINE)
+    client.create_collection("items", vectors_config=params)
+
+    def add(ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> None:
+        points = [
+            models.PointStruct(
+                id=qdrant.point_id(point_id(i)),
+                vector=x.tolist(),
+                payload={"text": t, "section": f"s{len(t) % 3}"},
+            )
+            for i, x, t in zip(ids, X, texts, strict=True)
+        ]
+        client.upsert("items", points)
+
+    def delete(ids: Sequence[str]) -> None:
+        gone = [qdrant.point_id(point_id(i)) for i in ids]
+        client.delete("items", models.PointIdsList(points=gone))
+
+    add(ids, X, texts)
+    return Case(f"qdrant:{folder / 'qdrant'}#items", add, delete, point_id)
+
+
+def chroma_case(folder: Path, ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> Case:
+    pytest.importorskip("chromadb")
+    client = chroma.connect(str(folder / "chroma"))
+    client.create_collection(
+        "items", embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
+    )
+    collection = chroma.collection(client, "items")
+
+    def add(ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> None:
+        metadatas = [{"text": t, "section": f"s{len(t) % 3}"} for t in texts]
+        collection.upsert(list(ids), X, metadatas, [f"about {t}" for t in texts])
+
+    def delete(ids: Sequence[str]) -> None:
+        collection.delete(list(ids))
+
+    add(ids, X, texts)
+    return Case(f"chroma:{folder / 'chroma'}#items", add, delete)
+
+
+def pgvector_case(folder: Path, ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> Case:
+    server = postgres_server()
+    url = server.url(server.database(folder))
+    run(
+        url,
+        "CREATE TABLE items"
+        f" (id text PRIMARY KEY, text text, vector vector({X.shape[1]}), section text)",
+    )
+
+    def add(ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> None:
+        run(
+            url,
+            "INSERT INTO items VALUES (%s, %s, %s, %s) ON CONFLICT (id) DO UPDATE"
+            " SET text = excluded.text, vector = excluded.vector, section = excluded.section",
+            [
+                (i, t, str(x.tolist()), f"s{len(t) % 3}")
+                for i, x, t in zip(ids, X, texts, strict=True)
+            ],
+        )
+
+    def delete(ids: Sequence[str]) -> None:
+        run(url, "DELETE FROM items WHERE id = %s", [(i,) for i in ids])
+
+    add(ids, X, texts)
+    return Case(f"{url}#items", add, delete)
+
+
+CASES = {
+    "lancedb": lancedb_case,
+    "parquet": parquet_case,
+    "qdrant": qdrant_case,
+    "chroma": chroma_case,
+    "pgvector": pgvector_case,
+}

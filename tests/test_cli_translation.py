@@ -453,3 +453,24 @@ def test_what_does_not_go_with_a_common_space_is_refused(folder, capsys):
     run_json(capsys, "fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors")
     assert run("translate", "a.npy", "--map", "m.safetensors", "-o", "c.npy", "--of-target") == 2
     assert "--of-target goes with a common space" in capsys.readouterr().err
+
+
+def test_reports_of_fit_and_evaluate(folder, capsys):
+    pytest.importorskip("jinja2")
+    arguments = ["fit", "a.parquet", "b.parquet", "--anchors", "idx.npy", "-o", "m.safetensors"]
+    assert run(*arguments, "--html", "fit.html") == 0
+    text = Path("fit.html").read_text(encoding="utf-8")
+    assert "a translated into b" in text
+    assert "i200" in text  # ids of the items
+    capsys.readouterr()
+    found = run_json(capsys, "evaluate", "m.safetensors", "a.parquet", "b.parquet", "--anchors",
+                     "idx.npy", "--html", "evaluate.html")  # fmt: skip
+    assert found["html"] == "evaluate.html"
+    assert "redicted" in Path("evaluate.html").read_text(encoding="utf-8")
+
+
+def test_a_report_needs_items_that_are_no_anchors(folder, capsys):
+    pytest.importorskip("jinja2")
+    message = refused(capsys, "fit", "a.npy", "b.npy", "-o", "m.safetensors", "--html", "r.html")
+    assert "--html shows items that are no anchors; a.npy and b.npy have 0" in message
+    assert not Path("m.safetensors").exists()

@@ -326,7 +326,7 @@ def check_run(results: dict[str, Any], folder: Path, printed: str) -> None:
     assert json.loads((folder / "results.json").read_text(encoding="utf-8")) == results
     assert (folder / "relatum-demo.png").read_bytes().startswith(b"\x89PNG")
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert page.count("<canvas") == 3
+    assert page.count("<figure") == 3
     assert "All methods" in page
     assert printed.rstrip().endswith(screen.THREE_LINES)
     for method in screen.SHOWN:

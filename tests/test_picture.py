@@ -28,6 +28,17 @@ def test_plane_of_several_spaces_is_one_plane() -> None:
     np.testing.assert_allclose(one, two)
 
 
+def test_plane_by_the_axes_of_other_rows() -> None:
+    own, other = _picture.plane(X[:50], X[50:] / 3, axes_of=X[:50])
+    (alone,) = _picture.plane(X[:50])
+    for i in range(2):
+        assert abs(np.corrcoef(own[:, i], alone[:, i])[0, 1]) == pytest.approx(1)
+    axes = np.linalg.lstsq(X[:50] - X[:50].mean(axis=0), own - own.mean(axis=0))[0]
+    np.testing.assert_allclose(
+        other - other.mean(axis=0), (X[50:] - X[50:].mean(axis=0)) @ axes / 3, atol=1e-9
+    )
+
+
 @pytest.mark.parametrize("rows", [np.ones((5, 3)), np.arange(5.0)[:, None], np.ones((1, 4))])
 def test_plane_of_degenerate_rows_is_finite(rows: np.ndarray) -> None:
     (at,) = _picture.plane(rows)

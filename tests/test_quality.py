@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeClassifier
 
 from relatum import RelatumWarning
-from relatum.quality import coverage, predict_quality
+from relatum._translated_index import AMONG, overlap_among
+from relatum.quality import PredictedQuality, coverage, predict_quality
 from relatum.retrieval import search
 from relatum.translation import Translation
 from relatum.translation_scores import translation_scores
@@ -54,8 +57,77 @@ def test_a_translated_index_searched_by_native_queries():
         truth = np.mean(search(Y[1000:], index, 1)[1][:, 0] == np.arange(1000))
         found = predict_quality(fitted, X[:100], Y[:100], X[1000:], translated="index")
         inside += found.recall_1.low <= truth <= found.recall_1.high
-        assert found.overlap_k is None
     assert inside >= 6
+
+
+def test_neighbours_in_a_translated_index_are_compared_among_few_items():
+    inside = 0
+    for seed in range(8):
+        X, Y = spaces(seed)
+        fitted = fit(X, Y, 300)
+        P = np.asarray(fitted.transform(X[1000:]))
+        truth = overlap_among(P, Y[1000:], 10, AMONG, 0).mean()
+        found = predict_quality(fitted, X[:300], Y[:300], X[1000:], translated="index")
+        assert found.overlap_k is not None
+        assert found.among == AMONG
+        assert f"overlap@10 of {AMONG}" in str(found)
+        inside += found.overlap_k.low <= truth <= found.overlap_k.high
+    assert inside >= 6
+
+
+def test_overlap_among_few_is_what_a_loop_counts():
+    X, Y = spaces(0)
+    P, B = X[:60, :8], Y[:60, :8]
+    found = overlap_among(P, B, 5, 100, 0)
+    P, B = (M / np.linalg.norm(M, axis=1, keepdims=True) for M in (P, B))
+    for i, share in enumerate(found):
+        others = [j for j in range(60) if j != i]
+        near = [set(sorted(others, key=lambda j: -B[i] @ M[j])[:5]) for M in (P, B)]
+        assert share == pytest.approx(len(near[0] & near[1]) / 5)
+    assert overlap_among(B, B, 5, 30, 0).min() == 1
+    assert overlap_among(X[:60], Y[:60], 5, 60, 0, queries=X[:60]).mean() == pytest.approx(
+        np.mean(neighbor_shares(X[:60], Y[:60], 5))
+    )
+
+
+def neighbor_shares(X, Y, k):
+    _, a = search(X, X, k + 1)
+    _, b = search(Y, Y, k + 1)
+    return [len(set(i[1:]) & set(j[1:])) / k for i, j in zip(a, b, strict=True)]
+
+
+def test_a_prediction_for_more_anchors_follows_the_learning_curve():
+    above = 0
+    for seed in range(6):
+        X, Y = spaces(seed)
+        few = fit(X, Y, 100)
+        now = predict_quality(few, X[:100], Y[:100], Y[1000:])
+        later = predict_quality(few, X[:100], Y[:100], Y[1000:], n_anchors=300)
+        assert later.n_anchors == 300
+        assert later.recall_1.value >= now.recall_1.value
+        truth = fit(X, Y, 300).score(X[1000:], Y[1000:])
+        above += later.recall_1.low <= truth <= later.recall_1.high
+    assert above >= 4
+    with pytest.raises(ValueError, match="n_anchors is 50; expected at least 100"):
+        predict_quality(few, X[:100], Y[:100], Y[1000:], n_anchors=50)
+
+
+def test_few_new_items_widen_the_intervals():
+    X, Y = spaces(0)
+    fitted = fit(X, Y, 200)
+
+    def width(**given):
+        found = predict_quality(fitted, X[:200], Y[:200], Y[1000:], **given).recall_1
+        return found.high - found.low
+
+    assert width(n_items=30) > 1.2 * width(n_items=3000)
+    assert width(n_items=10**9) == pytest.approx(width(), rel=0.01)
+
+
+def test_a_prediction_is_read_from_what_it_wrote():
+    X, Y = spaces(0)
+    found = predict_quality(fit(X, Y, 100), X[:100], Y[:100], Y[1000:])
+    assert PredictedQuality.from_dict(json.loads(json.dumps(found.to_dict()))) == found
 
 
 def test_anchors_that_are_in_the_index_are_not_their_own_rivals():

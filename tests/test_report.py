@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 import sys
-from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from report_pages import EVIL, Page, unpacked
 
 from relatum import MissingExtraError, compare
+from relatum._report_page import TEXT_LENGTH
 from relatum.comparison import Comparison
-from relatum.report import MEASURE_WORDS, TEXT_LENGTH, Table, comparison_report
+from relatum.report import MEASURE_WORDS, Table, comparison_report
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(150, 8)).astype(np.float32)
 Y = np.concatenate([X @ np.linalg.qr(RNG.normal(size=(8, 8)))[0], X[:, :3] ** 2], axis=1)
 ANCHORS = np.arange(30)
 LABELS = np.where(X[:, 0] > 0, "up", "down")
-EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7 * 7 }}"
-
-
-class Page(HTMLParser):
-    """Collects tags, the JSON data and the cells of all tables."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.words: list[str] = []
-        self._data = ""
-        self._inside: list[str] = []
-        self.feed(text)
-        self.data: dict[str, Any] = json.loads(self._data)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self._inside.append("data" if ("id", "data") in attrs else tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._inside:
-            self._inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        inside = self._inside[-1] if self._inside else ""
-        if inside == "data":
-            self._data += data
-        elif inside not in ("script", "style"):
-            self.words.append(data)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -76,11 +43,15 @@ def write(path: Path, comparison: Comparison, **options: Any) -> Page:
 
 def test_three_pictures_of_the_same_items(tmp_path: Path, comparison: Comparison) -> None:
     page = write(tmp_path, comparison, labels=LABELS, names=("USE", "GloVe"))
-    assert page.tags.count("canvas") == 3
+    assert page.tags.count("figure") == 3
     data = page.data
-    assert [np.shape(p) for p in data["before"] + data["after"]] == [(120, 2)] * 4
-    assert set(data["classes"]) == {"up", "down"}
-    shown = [data["classes"][v] for v in data["values"]]
+    assert [[np.shape(at) for at in panel] for panel in page.planes()] == [
+        [(120, 2)], [(120, 2)], [(120, 2), (120, 2)],
+    ]  # fmt: skip
+    assert [[plane["space"] for plane in panel] for panel in data["panels"]] == [[0], [1], [0, 1]]
+    (colouring,) = data["colourings"]
+    assert set(colouring["classes"]) == {"up", "down"}
+    shown = [colouring["classes"][v] for v in unpacked(colouring["values"], "u1")]
     assert shown == LABELS[30:].tolist() == data["labels"]
     assert data["ids"][0] == "row 30"
     for words in (
@@ -92,6 +63,19 @@ def test_three_pictures_of_the_same_items(tmp_path: Path, comparison: Comparison
         "all 120 items (the 30 anchors are left out)",
     ):
         assert words in page.text
+
+
+def test_places_are_those_of_the_picture_to_two_bytes(
+    tmp_path: Path, comparison: Comparison
+) -> None:
+    from relatum import _picture
+
+    page = write(tmp_path, comparison)
+    seen = _picture.view([X, Y], ANCHORS, ["X", "Y"], center=True, whiten=0.3)
+    for panel, expected in zip(
+        page.planes(), [*([p] for p in seen.before), seen.after], strict=True
+    ):
+        np.testing.assert_allclose(panel, expected, atol=1 / 32767)
 
 
 def test_every_measure_with_its_value_chance_and_interval(
@@ -170,9 +154,11 @@ def test_without_labels_rows_are_coloured_on_a_scale(
     tmp_path: Path, comparison: Comparison
 ) -> None:
     page = write(tmp_path, comparison)
-    assert page.data["classes"] == []
+    (colouring,) = page.data["colourings"]
+    assert colouring["classes"] == []
     assert page.data["labels"] is None
-    assert (min(page.data["values"]), max(page.data["values"])) == (0, 1)
+    values = unpacked(colouring["values"], "u1")
+    assert (values.min(), values.max()) == (0, 255)
 
 
 def test_tables_are_shown(tmp_path: Path, comparison: Comparison) -> None:
@@ -211,50 +197,3 @@ def test_torch_tensors_and_a_pair_of_anchor_arrays(tmp_path: Path, comparison: C
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert len(page.data["ids"]) == 150
     assert "Drawn: all 150 items. " in page.text
-
-
-STEPS = """<script>
-const canvas = document.querySelectorAll("canvas")[2], box = canvas.getBoundingClientRect();
-canvas.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight"}));
-const first = document.getElementById("item").textContent;
-const data = JSON.parse(document.getElementById("data").textContent);
-const [x, y] = data.after[1][7];
-canvas.dispatchEvent(new PointerEvent("pointermove", {
-  clientX: box.left + (x * 0.46 + 0.5) * box.width,
-  clientY: box.top + (0.5 - y * 0.46) * box.width}));
-document.body.dataset.steps = JSON.stringify([first, document.getElementById("item").textContent,
-  document.documentElement.scrollWidth <= innerWidth, canvas.width > 0]);
-</script>"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [1200, 500])
-def test_chromium_shows_it_without_errors(
-    tmp_path: Path, comparison: Comparison, width: int
-) -> None:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    browser = next((found for n in names if (found := shutil.which(n))), None)
-    if browser is None:
-        pytest.skip("no chromium on this machine")
-    texts = [f"<b>text {i}</b>" for i in range(len(X))]
-    write(tmp_path, comparison, labels=LABELS, texts=texts)
-    page = tmp_path / "report.html"
-    page.write_text(page.read_text(encoding="utf-8") + STEPS, encoding="utf-8")
-    ran = subprocess.run(
-        [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-            "--no-first-run", "--disable-background-networking", "--disable-component-update",
-            "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
-            f"--window-size={width},900", "--virtual-time-budget=3000", "--dump-dom",
-            page.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in ran.stderr
-    found = re.search(r'data-steps="([^"]*)"', ran.stdout)
-    assert found is not None
-    first, pointed, fits, drawn = json.loads(unescape(found[1]))
-    assert first == f"row 30  ·  {LABELS[30]}<b>text 30</b>"
-    assert pointed == f"row 37  ·  {LABELS[37]}<b>text 37</b>"
-    assert fits
-    assert drawn

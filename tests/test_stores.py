@@ -15,10 +15,14 @@ from relatum.stores import Rows, Store, current, open_store
 N, WIDTH = 120, 6
 
 
-def items(n: int = N, seed: int = 0) -> tuple[list[str], np.ndarray, list[str]]:
+def items(
+    case: Case | None = None, n: int = N, seed: int = 0
+) -> tuple[list[str], np.ndarray, list[str]]:
+    """Return ids, vectors and texts; the ids as the store of a case has them."""
     X = np.random.default_rng(seed).normal(size=(n, WIDTH)).astype(np.float32)
     X /= np.linalg.norm(X, axis=1, keepdims=True)  # some stores keep directions only
-    return [f"it'em {i}" for i in range(n)], X, [f"text {i} — é" for i in range(n)]
+    id_of = str if case is None else case.id_of
+    return [id_of(f"it'em {i}") for i in range(n)], X, [f"text {i} — é" for i in range(n)]
 
 
 @pytest.fixture(params=list(CASES))
@@ -52,8 +56,8 @@ def by_id(rows: Rows) -> dict[str, np.ndarray]:
     return dict(zip(rows.ids, rows.X, strict=True))
 
 
-def test_all_rows_are_read_with_their_ids_and_payload(store: Store) -> None:
-    ids, X, texts = items()
+def test_all_rows_are_read_with_their_ids_and_payload(store: Store, case: Case) -> None:
+    ids, X, texts = items(case)
     assert (store.count(), store.n_features) == (N, WIDTH)
     assert {"text", "section"} <= set(store.fields)
     found = by_id(read(store))
@@ -65,8 +69,8 @@ def test_all_rows_are_read_with_their_ids_and_payload(store: Store) -> None:
     assert sorted(i for part in store.ids() for i in part) == sorted(ids)
 
 
-def test_rows_are_taken_by_id(store: Store) -> None:
-    ids, X, texts = items()
+def test_rows_are_taken_by_id(store: Store, case: Case) -> None:
+    ids, X, texts = items(case)
     rows = store.take([ids[7], "nobody", ids[100], ids[3]])
     assert set(rows.ids) == {ids[7], ids[100], ids[3]}
     for i, x, text in zip(rows.ids, rows.X, store.values(rows, "text"), strict=True):
@@ -76,8 +80,8 @@ def test_rows_are_taken_by_id(store: Store) -> None:
     assert store.take([ids[1]], payload=False).ids == [ids[1]]
 
 
-def test_search_gives_ids_and_cosines(store: Store) -> None:
-    ids, X, _ = items()
+def test_search_gives_ids_and_cosines(store: Store, case: Case) -> None:
+    ids, X, _ = items(case)
     found = store.search(X[:3] * 2, 4)
     cosines = X[:3] @ X.T
     for row, own in zip(found, cosines, strict=True):
@@ -85,13 +89,13 @@ def test_search_gives_ids_and_cosines(store: Store) -> None:
         np.testing.assert_allclose([c for _, c in row], np.sort(own)[::-1][:4], atol=1e-5)
 
 
-def test_an_unknown_field_is_named(store: Store) -> None:
+def test_an_unknown_field_is_named(store: Store, case: Case) -> None:
     with pytest.raises(ValueError, match="no_such"):
-        store.values(store.take([items()[0][0]]), "no_such")
+        store.values(store.take([items(case)[0][0]]), "no_such")
 
 
-def test_a_shadow_has_the_same_rows_and_other_vectors(store: Store) -> None:
-    ids, X, texts = items()
+def test_a_shadow_has_the_same_rows_and_other_vectors(store: Store, case: Case) -> None:
+    ids, X, texts = items(case)
     shadow = store.shadow("items_new")
     assert not shadow.exists()
     shadow.create(3, {"encoder": "new", "predicted": {"R@10": 0.9}})
@@ -138,27 +142,27 @@ def test_the_state_changes_with_the_rows(store: Store, case: Case) -> None:
     assert store.state() == before
     if before is None:  # a store that cannot say
         return
-    _, X, texts = items(1, seed=1)
+    _, X, texts = items(n=1, seed=1)
     case.add(["one more"], X, texts)
     after = store.state()
     assert after != before
-    case.delete([items()[0][4]])
+    case.delete([items(case)[0][4]])
     assert store.state() not in (before, after)
     assert store.count() == N
 
 
 def test_changes_by_others_are_seen(store: Store, case: Case) -> None:
-    case.add(["one more"], items(1, seed=1)[1], ["new"])
-    case.delete(items()[0][:2])
+    case.add(["one more"], items(n=1, seed=1)[1], ["new"])
+    case.delete(items(case)[0][:2])
     assert store.count() == N - 1
-    assert "one more" in read(store).ids
+    assert case.id_of("one more") in read(store).ids
 
 
 def test_an_alias_is_switched_and_switched_back(store: Store, case: Case) -> None:
     assert store.pointed("items_current") is None
     shadow = store.shadow("items_new")
     shadow.create(3, {})
-    rows = store.take(items()[0][:10])
+    rows = store.take(items(case)[0][:10])
     shadow.write(rows, unit(rows.X[:, :3]), row_sums(rows.X), False, replace=False)
     name = store.url.rpartition("#")[2].rpartition("/")[2]
     store.point("items_current", None)

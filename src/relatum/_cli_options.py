@@ -321,6 +321,63 @@ UnitRows = Annotated[bool, _option("--normalize", help="Answer with vectors of n
 MaxRows = Annotated[int, _option("--max-rows", least=1, help="Vectors in one request.")]
 MaxBytes = Annotated[str, _option("--max-bytes", metavar="BYTES", help="Size of one request.")]
 
+# migrate
+TheStore = Annotated[
+    str,
+    _argument("STORE", "SCHEME:PLACE#NAME: lancedb, postgresql, qdrant, chroma or parquet."),
+]
+PlanFile = Annotated[str, _argument("PLAN", "What relatum migrate plan wrote.")]
+PlanOutput = Annotated[str, _option("--output", "-o", metavar="PLAN", help="The plan (.toml).")]
+ToEncoder = Annotated[str, _option("--to-encoder", help="Name of the encoder to go to.")]
+ToRevision = Annotated[str, _option("--to-revision", help="Its revision.")]
+OldEncoder = Annotated[str, _option("--from-encoder", help="Name of the encoder to leave.")]
+OldRevision = Annotated[str, _option("--from-revision", help="Its revision.")]
+Embed = Annotated[
+    str,
+    _option(
+        "--embed",
+        help="What makes new vectors: a command (JSON strings on standard input, .npy on standard "
+        "output), module:function, or a file of vectors with ids.",
+    ),
+]
+TextField = Annotated[str, _option("--text", metavar="FIELD", help="Field that is embedded.")]
+VectorField = Annotated[
+    str, _option("--vector", metavar="FIELD", help="Vectors, where there are several.")
+]
+IdField = Annotated[str, _option("--id", metavar="FIELD", help="Ids; else key, id, ids or _id.")]
+ShadowName = Annotated[Text, _option("--shadow", metavar="NAME", help="Table of new vectors.")]
+AliasName = Annotated[Text, _option("--alias", metavar="NAME", help="What is switched.")]
+Anchors = Annotated[
+    int | None, _option("--n-anchors", "-n", least=50, help="Items to embed; else as needed.")
+]
+PlanRetention = Annotated[
+    float,
+    _option("--min-retention", metavar="R", help="Least share of items that find themselves."),
+]
+Pilot = Annotated[int, _option("--pilot", least=50, help="Items to embed for the plan.")]
+Price = Annotated[
+    float, _option("--price-per-1000", help="What embedding 1,000 items costs, for the plan.")
+]
+Anew = Annotated[bool, _option("--restart", help="Remove the shadow and the map first.")]
+Segment = Annotated[Text, _option("--segment", metavar="FIELD", help="Tell its values apart.")]
+Thresholds = Annotated[
+    list[float] | None,
+    _option("--threshold", metavar="COSINE", help="An old one, to be told anew; repeat it."),
+]
+Relevance = Annotated[
+    Text,
+    _option(
+        "--relevance",
+        metavar="FILE",
+        help='JSON lines {"query": text, "relevant": {id: grade}}, for nDCG.',
+    ),
+]
+ForceSwitch = Annotated[bool, _option("--force", help="Switch though it was not verified.")]
+HowManyItems = Annotated[int, _option("-n", least=0, help="Items to embed, beside the anchors.")]
+Queried = Annotated[
+    Text, _option("--queried", metavar="FILE", help="Lines of id,count: what is asked for most.")
+]
+
 # info
 File = Annotated[str, _argument("FILE", "A saved object, embeddings or row numbers.")]
 

@@ -36,12 +36,25 @@ class Pairs:
 
     def others(self, most: int, seed: int) -> Sides | None:
         """Return the other items in both encoders: at most ``most`` of them, drawn at random."""
+        rows = self._other_rows(most, seed)
+        return None if rows is None else self._take(rows)
+
+    def names_of_others(self, most: int, seed: int) -> list[str]:
+        """Return the ids of the same items, or their rows in the first file."""
+        rows = self._other_rows(most, seed)
+        if rows is None:
+            return []
+        if self.ids[0] is None:
+            return [f"row {row}" for row in rows[0]]
+        return [str(i) for i in self.ids[0][rows[0]]]
+
+    def _other_rows(self, most: int, seed: int) -> Sides | None:
         if self.rest is None or not len(self.rest[0]):
             return None
         if len(self.rest[0]) <= most:
-            return self._take(self.rest)
+            return self.rest
         chosen = _drawn(len(self.rest[0]), most, seed)
-        return self._take((self.rest[0][chosen], self.rest[1][chosen]))
+        return self.rest[0][chosen], self.rest[1][chosen]
 
     def background(self, most: int, seed: int) -> Sides:
         """Return rows of either file, at most ``most`` of each, drawn at random."""

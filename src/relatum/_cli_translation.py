@@ -12,7 +12,7 @@ import numpy as np
 from relatum import _cli_common_space, _cli_inputs, _files, _terminal, _validation, artifact
 from relatum._array_sources import ArraySource
 from relatum._cli_common_space import METHOD, load, rows_into, widths
-from relatum._cli_inputs import Columns
+from relatum._cli_inputs import Columns, check_html
 from relatum._cli_pairs import translation_inputs
 from relatum._principal_axes import ENOUGH
 from relatum._same_encoder import unlike
@@ -35,10 +35,11 @@ SHOWN = 5
 
 def fit(
     paths: tuple[str, str], anchors: str | None, output: str, columns: Columns, *,
-    about: dict[str, Any], **settings: Any,
+    about: dict[str, Any], html: str | None = None, **settings: Any,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """Fit a map on the anchors, and score it on the items that are left."""
     artifact.check_target(output)
+    check_html(html)
     given = translation_inputs(paths, anchors, columns)
     X, Y = given.anchors()
     x, y = given.background(ENOUGH, settings["random_state"])
@@ -53,14 +54,23 @@ def fit(
         if rest is not None and len(rest[0]) >= LEAST:
             bar.step("scoring the other items")
             scores = translation_scores(found, *rest)
+        elif html is not None:
+            raise ValueError(
+                f"--html shows items that are no anchors; {paths[0]} and {paths[1]} have "
+                f"{0 if rest is None else len(rest[0])}, expected at least {LEAST}"
+            )
     kept: dict[str, Any] = {
         "predicted": None if predicted is None else predicted.to_dict(),
         "measured": None if scores is None else scores.to_dict(),
     }
     artifact.save(found, output, **kept, **about)
+    if html is not None and rest is not None:
+        _report(html, found, rest, given.names_of_others(MOST, settings["random_state"]), paths,
+                predicted=predicted, scores=scores, X_anchors=X)  # fmt: skip
     result: dict[str, Any] = {
         "source": paths[0], "target": paths[1], **_cli_common_space.about(found),
         "seconds": seconds, "held_out": getattr(found, "scores_", None), "output": output,
+        "html": html,
     }  # fmt: skip
     text = _terminal.table({k: v for k, v in result.items() if k != "held_out"})
     if result["held_out"]:
@@ -276,11 +286,23 @@ def _shown(found: list[dict[str, Any]], output: str | None) -> str:
     return "\n".join(lines)
 
 
+def _report(
+    html: str, found: Translation | CommonSpace, rows: tuple[np.ndarray, np.ndarray],
+    ids: list[str], paths: tuple[str, str], **known: Any,
+) -> None:  # fmt: skip
+    from relatum.translation_report import translation_report
+
+    names = Path(paths[0]).stem, Path(paths[1]).stem
+    with _terminal.Progress("writing the report"):
+        translation_report(html, found, *rows, ids=ids, names=names, **known)
+
+
 def evaluate(
     path: str, paths: tuple[str, str], anchors: str | None, k: int, correction: str,
-    columns: Columns, n_samples: int, seed: int,
+    columns: Columns, n_samples: int, seed: int, html: str | None = None,
 ) -> tuple[TranslationScores, dict[str, Any]]:  # fmt: skip
     """Score a map on items that both files have, but the anchors."""
+    check_html(html)
     found = load(path)
     given = translation_inputs(paths, anchors, columns)
     for side, width, name in zip(given.sides, widths(found), paths, strict=True):
@@ -295,5 +317,12 @@ def evaluate(
     _validation.check_choice(correction, "--correction", ["softmax", "csls"])
     with _terminal.Progress("scoring"):
         scores = translation_scores(found, *scored, k=k, correction=correction)
-    about = {"map": path, "source": paths[0], "target": paths[1], "n_shared": n_shared}
+    if html is not None:
+        _report(
+            html, found, scored, given.names_of_others(n_samples or n_shared, seed), paths,
+            predicted=artifact.read_manifest(path).get("predicted"), scores=scores, k=k,
+            X_anchors=None if anchors is None else given.anchors()[0],
+        )  # fmt: skip
+    about = {"map": path, "source": paths[0], "target": paths[1], "n_shared": n_shared,
+             "html": html}  # fmt: skip
     return scores, about | scores.to_dict()

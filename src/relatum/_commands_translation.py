@@ -22,6 +22,7 @@ def fit(
     target_encoder: options.TargetEncoder = None,
     target_revision: options.TargetRevision = None,
     min_retention: options.LeastRetention = None,
+    html: options.Html = None,
     seed: options.Seed = 0,
     column: options.Column = None,
     id_column: options.IdColumn = None,
@@ -42,7 +43,7 @@ def fit(
     about = {"encoder": encoder, "encoder_revision": encoder_revision,
              "target_encoder": target_encoder, "target_revision": target_revision}  # fmt: skip
     result, text = _cli_translation.fit(
-        (source, target), anchors, output, Columns(column, id_column), about=about,
+        (source, target), anchors, output, Columns(column, id_column), about=about, html=html,
         method=method, criterion=criterion, rescale=not no_rescale, random_state=seed,
     )  # fmt: skip
     failed = _cli_translation.failed_gate(result["predicted"], min_retention)
@@ -181,6 +182,7 @@ def evaluate(
     seed: options.Seed = 0,
     column: options.Column = None,
     id_column: options.IdColumn = None,
+    html: options.Html = None,
     as_json: options.Json = False,
 ) -> None:
     """Score a map on items that it was not fitted on.
@@ -196,7 +198,7 @@ def evaluate(
 
     scores, result = _cli_translation.evaluate(
         map_file, (source, target), anchors, k, correction, Columns(column, id_column),
-        n_samples, seed,
+        n_samples, seed, html,
     )  # fmt: skip
     failed = []
     if min_recall is not None and scores.translated.recall_1 < min_recall:

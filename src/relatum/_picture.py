@@ -33,18 +33,20 @@ def sample_rows(rows: np.ndarray, max_points: int, random_state: Any) -> np.ndar
     return np.sort(rng.choice(rows, size=max_points, replace=False))
 
 
-def plane(*spaces: np.ndarray) -> list[np.ndarray]:
+def plane(*spaces: np.ndarray, axes_of: np.ndarray | None = None) -> list[np.ndarray]:
     """Return two principal components of the rows of all ``spaces`` together, by space.
 
     Each is ``(n_rows, 2)``, moved and scaled (by one factor) to fill -1 to 1, so that
-    pictures of different spaces have one size.
+    pictures of different spaces have one size. ``axes_of``: rows whose components are
+    taken instead.
     """
     from sklearn.decomposition import PCA
 
     rows = np.concatenate([np.asarray(s, dtype=np.float64) for s in spaces])
+    known = rows if axes_of is None else np.asarray(axes_of, dtype=np.float64)
     at = np.zeros((len(rows), 2))
-    if len(rows) > 1 and np.ptp(rows, axis=0).any():
-        found = PCA(min(2, *rows.shape), random_state=0).fit_transform(rows)
+    if len(known) > 1 and np.ptp(known, axis=0).any():
+        found = PCA(min(2, *known.shape), random_state=0).fit(known).transform(rows)
         found = found - (found.max(axis=0) + found.min(axis=0)) / 2
         at[:, : found.shape[1]] = found / np.abs(found).max()
     return np.split(at, np.cumsum([len(s) for s in spaces])[:-1])

@@ -154,6 +154,8 @@ class LanceStore:
 class LanceShadow:
     """A table beside another."""
 
+    copies_payload = True
+
     def __init__(self, store: LanceStore, name: str) -> None:
         self.store, self.name, self.db = store, name, store.db
 

@@ -126,6 +126,8 @@ class ParquetStore:
 class ParquetShadow:
     """A folder beside another; each write is one file."""
 
+    copies_payload = True
+
     def __init__(self, store: ParquetStore, name: str) -> None:
         self.store, self.name = store, name
         self.folder = store.folder.parent / name

@@ -11,11 +11,16 @@ import numpy as np
 from relatum import _array, _gemm, _validation
 from relatum._anchor_pair import AnchorPair, BothAxes
 from relatum._array import Array
+from relatum._gemm import unit_rows
 from relatum._kernel_maps import KernelPart
 from relatum._translation_methods import METHODS
 
 _PARTS = ("matrix", "bias", "mean")
 _KERNEL_PARTS = ("anchors", "coefficients")
+_KEPT = ("spread", "sample")
+"""What a map may know of the anchors; earlier releases' maps know less."""
+SAMPLE = 128
+"""Anchors that a map keeps."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,8 @@ class TranslationMap:
         Penalties and ranks that the anchors chose.
     spread : array (n_features_x,) or None
         Standard deviation of the anchors that it was fitted on.
+    sample : array (n, n_features_x) or None
+        Some of these anchors, at unit norm, to hold other rows against.
     """
 
     matrix: np.ndarray
@@ -40,12 +47,13 @@ class TranslationMap:
     kernel: KernelPart | None = None
     chosen: Mapping[str, float] = field(default_factory=dict)
     spread: np.ndarray | None = None
+    sample: np.ndarray | None = None
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Return the arrays under names that begin with ``prefix``."""
         arrays = {f"{prefix}.{name}": getattr(self, name) for name in _PARTS}
-        if self.spread is not None:
-            arrays[f"{prefix}.spread"] = self.spread
+        kept = {f"{prefix}.{name}": getattr(self, name) for name in _KEPT}
+        arrays |= {name: array for name, array in kept.items() if array is not None}
         if self.kernel is not None:
             arrays |= {f"{prefix}.{name}": getattr(self.kernel, name) for name in _KERNEL_PARTS}
         return arrays
@@ -59,8 +67,8 @@ class TranslationMap:
         kernel = None
         if f"{prefix}.anchors" in arrays:
             kernel = KernelPart(*(np.asarray(arrays[f"{prefix}.{p}"]) for p in _KERNEL_PARTS))
-        spread = arrays.get(f"{prefix}.spread")
-        return cls(matrix, bias, mean, kernel, dict(chosen), spread)
+        spread, sample = (arrays.get(f"{prefix}.{name}") for name in _KEPT)
+        return cls(matrix, bias, mean, kernel, dict(chosen), spread, sample)
 
 
 def fit_translation(
@@ -107,7 +115,13 @@ def fit_pair(pair: AnchorPair, method: str, scale: float = 1.0) -> TranslationMa
     mean_a, mean_b = fitted.means or (pair.mean_a, pair.mean_b)
     bias = mean_b - mean_a @ matrix
     spread = pair.A.std(axis=0)
-    return TranslationMap(matrix, bias, mean_a, kernel, fitted.chosen, spread)
+    return TranslationMap(matrix, bias, mean_a, kernel, fitted.chosen, spread, _sample(pair))
+
+
+def _sample(pair: AnchorPair) -> np.ndarray:
+    """Return some anchors of X, evenly spaced, at unit norm."""
+    rows = np.linspace(0, len(pair) - 1, min(SAMPLE, len(pair))).astype(int)
+    return np.asarray(unit_rows(pair.A[rows] + pair.mean_a), dtype=np.float32)
 
 
 def translate(X: Array, fitted: TranslationMap, *, out: Any = None) -> Array:

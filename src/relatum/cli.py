@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from relatum import _cli_options as options
+from relatum import _commands_migration as migration
 from relatum import _commands_spaces as spaces
 from relatum import _commands_translation as translation
 from relatum import _terminal
@@ -121,3 +122,4 @@ for _command in (
     translation.serve, spaces.info,
 ):  # fmt: skip
     app.command()(_command)
+app.add_typer(migration.app)

@@ -8,9 +8,9 @@ for. The index needs no counterpart on the other side, so it is always at hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import expit, logit
@@ -19,6 +19,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._held_out import Parts
+from relatum._translated_index import AMONG, overlap_among, shared_nearest
 from relatum.projection import fit_projection, project
 from relatum.translation import Translation
 
@@ -29,6 +30,10 @@ SHARES = (0.5, 0.8)
 N_BOOTSTRAP = 400
 WIDENED = 1.3
 """By what intervals are widened, in logits, for what a bootstrap of anchors does not see."""
+WIDENED_AMONG = 2.0
+"""The same for neighbours among few items, which depend on which items these are."""
+FEWER = (0.5, 2 / 3)
+"""The same where more anchors must be left out: their neighbours are looked for among them."""
 REPEATS = 2
 COVERAGE_PENALTY = 0.1
 
@@ -54,7 +59,8 @@ class PredictedQuality:
     recall_k: Estimate
     """It finds itself among the first k."""
     overlap_k: Estimate | None
-    """Share of the k nearest others that are those of its own target row; of translated queries."""
+    """Share of the k nearest others that are those of its own target row: in the index for
+    translated queries, among :attr:`among` items for a translated index."""
     head: Estimate | None
     """A head says of the translated row what it says of the target's own."""
     k: int
@@ -63,12 +69,17 @@ class PredictedQuality:
     level: float
     translated: str
     """Which side is translated: queries or index."""
+    among: int | None = None
 
     def __str__(self) -> str:
         """Return a table."""
+        overlap = f"overlap@{self.k}" + ("" if self.among is None else f" of {self.among}")
         rows = {"R@1": self.recall_1, f"R@{self.k}": self.recall_k,
-                f"overlap@{self.k}": self.overlap_k, "head": self.head}  # fmt: skip
-        lines = [f"{name:<12} {value}" for name, value in rows.items() if value is not None]
+                overlap: self.overlap_k, "head": self.head}  # fmt: skip
+        width = max(12, *map(len, rows))
+        lines = [
+            f"{name.ljust(width)} {value}" for name, value in rows.items() if value is not None
+        ]
         lines.append(
             f"{self.level:.0%} intervals, from {self.n_anchors} anchors, for {self.n_index} rows "
             f"of index, {self.translated} translated"
@@ -78,6 +89,14 @@ class PredictedQuality:
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts and numbers, ready for JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Self:
+        """Return what :meth:`to_dict` gave."""
+        values: dict[str, Any] = dict(found)
+        for name in ("recall_1", "recall_k", "overlap_k", "head"):
+            values[name] = None if values[name] is None else Estimate(**values[name])
+        return cls(**values)
 
 
 def predict_quality(
@@ -90,6 +109,8 @@ def predict_quality(
     k: int = 10,
     head: Any = None,
     level: float = 0.9,
+    n_anchors: int | None = None,
+    n_items: int | None = None,
     random_state: int = 0,
 ) -> PredictedQuality:
     """Predict a translation's quality on new items from the anchors that it was fitted on.
@@ -112,12 +133,20 @@ def predict_quality(
         same of a translated row.
     level : float
         Of the intervals.
+    n_anchors : int, optional
+        What to expect of a translation with that many anchors, of which these are a part.
+        The learning curve is followed further, which is less sure the further it goes.
+    n_items : int, optional
+        How many new items the prediction will be held against: what chance does among so few
+        widens the intervals. None: very many.
+    random_state : int
 
     Raises
     ------
     TypeError, ValueError
         Anchors that do not match each other or the translation, fewer than 20, NaN,
-        infinity, a level outside (0, 1), an index with fewer than k + 1 rows.
+        infinity, a level outside (0, 1), an index with fewer than k + 1 rows, ``n_anchors``
+        below the number of anchors.
 
     Examples
     --------
@@ -145,16 +174,27 @@ def predict_quality(
     _validation.check_integer(
         k, "k", maximum=len(rows) - 1, maximum_is=f"index has {len(rows)} rows"
     )
+    n = _validation.check_integer(
+        len(A) if n_anchors is None else n_anchors, "n_anchors", minimum=len(A)
+    )
     task = _Task(translation, A, B, rows, translated, k, head)
-    curves = {share: task.values(share, random_state) for share in SHARES}
-    names = curves[SHARES[0]].keys()
+    shares = SHARES if translated == "queries" or len(A) * (1 - SHARES[1]) >= AMONG else FEWER
+    curves = {share: task.values(share, random_state) for share in shares}
+    names = curves[shares[0]].keys()
     found = {
-        name: _estimate({share: curves[share][name] for share in SHARES}, len(A), level)
+        name: _estimate(
+            {share: curves[share][name] for share in shares},
+            n,
+            level,
+            n_items,
+            WIDENED_AMONG if name == "overlap_k" and translated == "index" else WIDENED,
+        )
         for name in names
     }
     return PredictedQuality(
         found["recall_1"], found["recall_k"], found.get("overlap_k"), found.get("head"),
-        k, len(rows), len(A), level, translated,
+        k, len(rows), n, level, translated,
+        None if translated == "queries" else min(AMONG, len(A)),
     )  # fmt: skip
 
 
@@ -222,16 +262,36 @@ class _Task:
         """Return each measure for each anchor, by maps fitted on ``share`` of the others."""
         totals: dict[str, np.ndarray] = {}
         for repeat in range(REPEATS):
-            for part in _parts(len(self.A), share, seed + repeat):
-                for name, values in self._measured(part).items():
+            translated = np.zeros((len(self.A), self.B.shape[1]), np.float32)
+            parts = _parts(len(self.A), share, seed + repeat)
+            for part in parts:
+                to_target = self.translation._map_without(self.A, self.B, part)
+                translated[part] = to_target(self.A[part])
+                for name, values in self._measured(part, to_target, translated[part]).items():
                     total = totals.setdefault(name, np.zeros(len(self.A)))
                     total[part] += values / REPEATS
+            if self.translated == "index":
+                total = totals.setdefault("overlap_k", np.zeros(len(self.A)))
+                total += self._overlaps(translated, parts, seed + repeat) / REPEATS
         return totals
 
-    def _measured(self, part: np.ndarray) -> dict[str, np.ndarray]:
+    def _overlaps(self, translated: np.ndarray, parts: Parts, seed: int) -> np.ndarray:
+        """Compare neighbours within each part, which one map translated; among all if they are
+        too few."""
+        if min(map(len, parts)) < min(AMONG, len(self.A)):
+            parts = [np.arange(len(self.A))]
+        found = np.zeros(len(self.A))
+        for part in parts:
+            k = min(self.k, len(part) - 2)
+            found[part] = overlap_among(translated[part], self.B[part], k, AMONG, seed)
+        return found
+
+    def _measured(
+        self, part: np.ndarray, to_target: Callable[[np.ndarray], np.ndarray],
+        predicted: np.ndarray,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
         """Search the index for a part of the anchors, whose own rows are added to it."""
-        to_target = self.translation._map_without(self.A, self.B, part)
-        predicted, own_rows = to_target(self.A[part]), self.B[part]
+        own_rows = self.B[part]
         P, B = unit_rows(predicted), unit_rows(own_rows)
         own = np.vecdot(P, B)
         if self.translated == "queries":
@@ -245,7 +305,7 @@ class _Task:
         better = np.sum(own[:, None] < S, axis=1)
         found = {"recall_1": better < 1, "recall_k": better < self.k}
         if self.translated == "queries":
-            found["overlap_k"] = _overlap(S, T, self.k)
+            found["overlap_k"] = shared_nearest(S, T, self.k)
         if self.head is not None:
             found["head"] = self.head.predict(predicted) == self.head.predict(own_rows)
         return {name: values.astype(float) for name, values in found.items()}
@@ -257,32 +317,35 @@ def _parts(n: int, share: float, seed: int) -> Parts:
     return [np.sort(part) for part in np.array_split(order, round(1 / (1 - share)))]
 
 
-def _overlap(S: np.ndarray, T: np.ndarray, k: int) -> np.ndarray:
-    """Return the share of the k largest of each row of T that are among those of S."""
-    a, b = (np.argpartition(-M, k - 1, axis=1)[:, :k] for M in (S, T))
-    return np.array([len(np.intersect1d(x, y)) / k for x, y in zip(a, b, strict=True)])
-
-
-def _estimate(curves: Mapping[float, np.ndarray], n: int, level: float) -> Estimate:
-    """Extrapolate a mean over anchors to maps that know all of them, with an interval."""
-    value = float(_at_full(np.array([[curves[s].mean()] for s in SHARES]), n)[0])
+def _estimate(
+    curves: Mapping[float, np.ndarray], n: int, level: float, n_items: int | None, widened: float
+) -> Estimate:
+    """Extrapolate a mean over anchors to maps that know ``n``, with an interval."""
+    shares = sorted(curves)
+    most = curves[shares[-1]]
+    known = len(most)
+    value = float(_at_full([curves[s].mean(keepdims=True) for s in shares], shares, known, n)[0])
     rng = np.random.default_rng(0)
-    rows = rng.integers(n, size=(N_BOOTSTRAP, n))
-    drawn = _at_full(np.stack([curves[s][rows].mean(axis=1) for s in SHARES]), n)
+    rows = rng.integers(known, size=(N_BOOTSTRAP, known))
+    drawn = _at_full([curves[s][rows].mean(axis=1) for s in shares], shares, known, n)
+    if n_items is not None:
+        drawn = drawn + rng.normal(size=N_BOOTSTRAP) * most.std() / np.sqrt(n_items)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    centre = _logit(np.array([value]), n)[0]
-    spread = WIDENED * (_logit(np.array([low, high]), n) - centre)
+    centre = _logit(np.array([value]), known)[0]
+    spread = widened * (_logit(np.array([low, high]), known) - centre)
     low, high = expit(centre + np.array([min(spread[0], -0.05), max(spread[1], 0.05)]))
     return Estimate(value, float(min(low, value)), float(max(high, value)))
 
 
-def _at_full(means: np.ndarray, n: int) -> np.ndarray:
-    """Follow the line through two means, in logits over the logarithm of the anchors."""
-    a, b = (_logit(m, n) for m in means)
-    first, second = np.log(SHARES)
+def _at_full(
+    means: Sequence[np.ndarray], shares: Sequence[float], known: int, n: int
+) -> np.ndarray:
+    """Follow the line through two means, in logits over the logarithm of the anchors, to ``n``."""
+    a, b = (_logit(m, known) for m in means)
+    first, second = np.log(shares)
     slope = np.maximum((b - a) / (second - first), 0)  # more anchors do no harm
-    return np.asarray(expit(b - slope * second))
+    return np.asarray(expit(b + slope * (np.log(n / known) - second)))
 
 
 def _logit(p: np.ndarray, n: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """One HTML file about two spaces: a picture before, a picture after, and the measures.
 
-The file holds everything that it shows, so it opens without a network. Jinja2
-escapes whatever comes from the user; the picture is drawn by a few lines of script.
+The file holds everything that it shows, so it opens without a network.
 """
 
 from __future__ import annotations
@@ -9,22 +8,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import relatum
-from relatum import _files, _picture, _validation
-from relatum._picture import MAX_POINTS, View
+from relatum import _picture, _report_page
+from relatum._picture import View
+from relatum._report_page import MAX_POINTS, NAME_LENGTH, Items, Panel, number
 from relatum.comparison import Comparison
 from relatum.similarity import Spec
 
 __all__ = ["Table", "comparison_report"]
-
-TEXT_LENGTH = 220
-"""Characters of an item's text that are shown."""
 
 MEASURE_WORDS = {
     "retrieval_jaccard": "Overlap of what an item of {x} and its counterpart find in {y}",
@@ -124,37 +117,39 @@ def comparison_report(
     >>> comparison_report(folder / "report.html", X, X[:, ::-1], range(20), found).name
     'report.html'
     """
-    jinja2 = _validation.require("jinja2", "plot", "a report")
+    _report_page.require_jinja2()
     settings = comparison.to_dict()["settings"]
     shown = _picture.view(
-        [X, Y], anchors, names, labels=labels,
+        [X, Y], anchors, [_report_page.cut(name, NAME_LENGTH) for name in names], labels=labels,
         similarity=settings["similarity"].split(" + ") if similarity is None else similarity,
         center=settings["center"], whiten=settings["whiten"],
         max_points=max_points, random_state=random_state,
     )  # fmt: skip
-    context = {
-        "title": title or f"{shown.names[0]} and {shown.names[1]}: two latent spaces, compared",
-        "version": relatum.__version__,
-        "panels": _panels(shown),
-        "data": _data(shown, labels, texts, ids),
-        "tables": list(tables),
-        "drawn": _drawn(shown),
+    items = Items.of(shown.rows, shown.n_rows, ids=ids, texts=texts, labels=labels)
+    panels = _panels(shown)
+    colourings = [(shown.colours.meaning, shown.colours)]
+    return _report_page.write_page(
+        path, "report.html",
+        title=title or f"{shown.names[0]} and {shown.names[1]}: two latent spaces, compared",
+        panels=panels,
+        data=_report_page.page_data(panels, shown.names, items, colourings),
+        tables=list(tables),
+        drawn=_drawn(shown),
         **_measures(comparison, shown.names),
-    }
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    template = files("relatum").joinpath("report.html").read_text(encoding="utf-8")
-    with _files.replacing(path) as temporary:
-        temporary.write_text(environment.from_string(template).render(context), encoding="utf-8")
-    return Path(path)
+    )  # fmt: skip
 
 
-def _panels(shown: View) -> list[dict[str, str]]:
+def _panels(shown: View) -> list[Panel]:
     before = [
-        {"title": f"{name}, before", "below": f"{width} numbers an item, its own two main axes"}
-        for name, width in zip(shown.names, shown.widths, strict=True)
+        Panel(
+            f"{name}, before",
+            f"{width} numbers an item, its own two main axes",
+            [(space, shown.before[space])],
+        )
+        for space, (name, width) in enumerate(zip(shown.names, shown.widths, strict=True))
     ]
     below = f"both as similarities to the same {shown.n_anchors} anchors"
-    return [*before, {"title": "After: one relative space", "below": below}]
+    return [*before, Panel("After: one relative space", below, list(enumerate(shown.after)))]
 
 
 def _drawn(shown: View) -> str:
@@ -167,27 +162,6 @@ def _drawn(shown: View) -> str:
         "all of its dimensions. In the last picture every row has unit length, which is what a "
         "cosine sees."
     )
-
-
-def _data(shown: View, labels: Any, texts: Any, ids: Any) -> dict[str, Any]:
-    """What the script draws, as plain lists."""
-    n = shown.n_rows
-    columns = {}
-    for name, values in (("labels", labels), ("texts", texts), ("ids", ids)):
-        column = _picture.check_column(values, name, n)
-        chosen = None if column is None else [str(v)[:TEXT_LENGTH] for v in column[shown.rows]]
-        columns[name] = chosen
-    return {
-        **columns,
-        "ids": columns["ids"] or [f"row {i}" for i in shown.rows],
-        "names": shown.names,
-        "before": [np.round(at, 4).tolist() for at in shown.before],
-        "after": [np.round(at, 4).tolist() for at in shown.after],
-        "classes": shown.colours.names,
-        "colours": shown.colours.colours,
-        "values": np.round(shown.colours.values, 4).tolist(),
-        "meaning": shown.colours.meaning,
-    }
 
 
 def _measures(comparison: Comparison, names: list[str]) -> dict[str, Any]:
@@ -227,18 +201,14 @@ def _measure_row(name: str, r: dict[str, Any], names: list[str]) -> dict[str, An
         "name": name,
         "words": MEASURE_WORDS.get(name, name).format(x=names[0], y=names[1]),
         "closer": "higher" if r["higher_is_closer"] else "lower",
-        "value": _number(r["value"]),
-        "interval": "–" if r["interval"] is None else " to ".join(map(_number, r["interval"])),
-        "chance": _number(r["null_mean"]),
-        "p": _number(r["p_value"]),
-        "calibrated": _number(calibrated, 2),
+        "value": number(r["value"]),
+        "interval": "–" if r["interval"] is None else " to ".join(map(number, r["interval"])),
+        "chance": number(r["null_mean"]),
+        "p": number(r["p_value"]),
+        "calibrated": number(calibrated, 2),
         "percent": None if calibrated is None else round(100 * min(1.0, max(0.0, calibrated)), 1),
         "verdict": _verdict(calibrated, r["p_value"]),
     }
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def _verdict(calibrated: float | None, p_value: float | None) -> str:

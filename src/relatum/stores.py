@@ -57,7 +57,7 @@ class Store(Protocol):
     url: str
     n_features: int
     fields: list[str]
-    """Names in the payload; those that every row has, where rows differ."""
+    """Names in the payload; those met in some rows, where rows differ."""
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -97,6 +97,8 @@ class Shadow(Protocol):
     """The rows of a store with vectors of another encoder."""
 
     name: str
+    copies_payload: bool
+    """Whether rows are written with their payload, and so must be read with it."""
 
     def exists(self) -> bool:
         """Tell whether it was created."""
@@ -113,7 +115,10 @@ class Shadow(Protocol):
     def write(
         self, rows: Rows, Y: np.ndarray, sums: np.ndarray, native: bool, *, replace: bool
     ) -> None:
-        """Add rows with new vectors, all or none of them; ``replace``: some may be there."""
+        """Add rows with new vectors; ``replace``: some may be there.
+
+        All or none of them where the store can, and each row whole or not at all.
+        """
 
     def remove(self, ids: Sequence[str]) -> None:
         """Remove rows."""
@@ -198,7 +203,8 @@ def current(url: str, alias: str) -> str:
     ValueError
         No such alias.
     """
-    found = open_store(url).pointed(alias)
+    store = open_store(url)
+    found = store.pointed(alias)
     if found is None:
-        raise ValueError(f"alias is {alias!r}; {url} has none of that name")
+        raise ValueError(f"alias is {alias!r}; {store.url} has none of that name")
     return found

@@ -189,7 +189,8 @@ def _pass(
     counts, seen = _Counts(), [np.zeros(0, np.int64)]
     pace = _Pace(rows_per_second)
     done = 0
-    with closing(ahead(store.batches(batch))) as read, Behind() as behind:
+    rows_read = store.batches(batch, payload=shadow.copies_payload)
+    with closing(ahead(rows_read)) as read, Behind() as behind:
         for rows in read:
             hashes, sums = _hashes(rows.ids), _finite_sums(rows, store.url)
             seen.append(hashes)
@@ -246,7 +247,7 @@ def write_native(
     written = 0
     for start in range(0, len(ids), batch):
         place = {i: row for row, i in enumerate(ids[start : start + batch], start)}
-        rows = store.take(list(place))
+        rows = store.take(list(place), payload=shadow.copies_payload)
         if rows.ids:
             values = Y[[place[i] for i in rows.ids]]
             shadow.write(rows, values, row_sums(rows.X), True, replace=True)

@@ -1,0 +1,76 @@
+"""Native vectors beside translated ones in one index, such that their scores can be compared.
+
+A native row is nearer to its neighbours than a translated one, or (where a regression has
+drawn all rows together) less near, so that one kind pushes the other down wherever both are.
+The nearer kind is therefore turned a little, in a direction in which no query lies: by as much
+as brings the cosines of near neighbours to those of the other kind. The order of rows of one
+kind among themselves stays as it was.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from relatum._gemm import unit_rows
+from relatum._held_out import folds
+from relatum.translation import Translation
+
+K = 10
+"""Neighbours at whose cosine both kinds of rows shall lie alike."""
+LEAST = 0.01
+"""Mean cosine of neighbours below which they are none."""
+
+
+class Tempering(NamedTuple):
+    """How rows of either kind are turned."""
+
+    weight_native: float
+    """The cosine between a native row and what is written of it, in (0, 1]."""
+    weight_translated: float
+    """The same of a translated row; one of the two is 1."""
+    direction: np.ndarray
+    """A unit vector of the new space, in which its rows hardly lie."""
+
+    def native(self, Y: np.ndarray) -> np.ndarray:
+        """Return native rows (n, n_features) with their norms, turned."""
+        return self._turned(Y, self.weight_native)
+
+    def translated(self, Y: np.ndarray) -> np.ndarray:
+        """Return translated rows (n, n_features) with their norms, turned."""
+        return self._turned(Y, self.weight_translated)
+
+    def _turned(self, Y: np.ndarray, weight: float) -> np.ndarray:
+        Y = np.asarray(Y, np.float32)
+        if weight == 1:
+            return Y
+        norms = np.linalg.norm(Y, axis=1, keepdims=True)
+        turned = weight * unit_rows(Y) + np.sqrt(1 - weight**2) * self.direction
+        return np.asarray(unit_rows(turned) * norms, np.float32)
+
+
+def fit_tempering(
+    translation: Translation, X: np.ndarray, Y: np.ndarray, seed: int = 0
+) -> Tempering:
+    """Find by how much rows must be turned, from the anchors of a translation.
+
+    Each anchor is translated by a map that was fitted without it, and searched, as it
+    natively is, by the other anchors.
+    """
+    A, B = translation._own_anchors(X, Y)
+    P = np.zeros_like(B)
+    for part in folds(len(A), seed):
+        P[part] = translation._map_without(A, B, part)(A[part])
+    B, P = unit_rows(B), unit_rows(P)
+    native, translated = (_near(B @ M.T) for M in (B, P))
+    ratio = max(translated, LEAST) / max(native, LEAST)
+    direction = np.linalg.eigh(B.T @ B)[1][:, 0]
+    return Tempering(min(ratio, 1.0), min(1 / ratio, 1.0), direction.astype(np.float32))
+
+
+def _near(S: np.ndarray) -> float:
+    """Return the mean cosine of an anchor's nearest others."""
+    np.fill_diagonal(S, -2)
+    k = min(K, len(S) - 1)
+    return float(np.partition(S, len(S) - k, axis=1)[:, len(S) - k :].mean())
