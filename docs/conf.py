@@ -61,5 +61,7 @@ def skip_member(app, what, name, member, skip, options):
 
 def setup(app):
     app.connect("autodoc-skip-member", skip_member)
+
+
 # A word such as n_rows in the type of a parameter is no reference, but is taken for one.
 suppress_warnings = ["ref.python"]
