@@ -94,8 +94,9 @@ def test_as_many_anchors_as_are_needed(world: World) -> None:
     few = make_plan(world.plan, world.store, world.encoder, pilot=100, min_retention=0.5)
     assert few.map.n_anchors == 100
     many = make_plan(world.plan, world.store, world.encoder, pilot=100, min_retention=0.9999)
-    assert many.map.n_anchors == N
-    assert make_plan(world.plan, world.store, world.encoder, pilot=100).map.n_anchors == N
+    most = N - N // 3  # some must be left to verify on
+    assert many.map.n_anchors == most
+    assert make_plan(world.plan, world.store, world.encoder, pilot=100).map.n_anchors == most
 
 
 def test_from_a_plan_to_switched_vectors_and_back(world: World) -> None:

@@ -41,6 +41,27 @@ def test_native_rows_keep_their_norms_and_their_order() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_turned_anchors_leave_the_others_to_be_found(seed: int) -> None:
+    X, Y = two_encoders(900, 1.0, seed)
+    translation = Translation("procrustes").fit(X[:60], Y[:60])
+    P = np.asarray(translation.transform(X), np.float32)
+    found = fit_tempering(translation, X[:60], Y[:60])
+    assert 0.5 < found.weight_anchors < 0.99
+    turned = found.translated(P, np.arange(len(P)) < 60)
+    np.testing.assert_array_equal(turned[60:], P[60:])
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(P, axis=1), rtol=1e-5)
+
+    def first(index: np.ndarray) -> np.ndarray:
+        S = unit_rows(Y) @ unit_rows(index).T
+        return np.asarray(S.argmax(axis=1) == np.arange(len(S)))
+
+    before, after = first(P), first(turned)
+    assert after[60:].mean() > before[60:].mean()
+    assert after.mean() > before.mean()
+    assert after[:60].mean() > 0.8
+
+
 @pytest.mark.parametrize("method", ["ridge", "procrustes"])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_mixed_index_ranks_more_as_the_native_one_does(seed: int, method: str) -> None:

@@ -1,10 +1,11 @@
-"""Native vectors beside translated ones in one index, such that their scores can be compared.
+"""Vectors of several kinds in one index, such that their scores can be compared.
 
 A native row is nearer to its neighbours than a translated one, or (where a regression has
 drawn all rows together) less near, so that one kind pushes the other down wherever both are.
-The nearer kind is therefore turned a little, in a direction in which no query lies: by as much
-as brings the cosines of near neighbours to those of the other kind. The order of rows of one
-kind among themselves stays as it was.
+So do the anchors' own rows, which the map was fitted to bring where they belong. The nearer
+kind is therefore turned a little, in a direction in which no query lies: by as much as brings
+the cosines of near neighbours to those of the other kind. The order of rows of one kind among
+themselves stays as it was.
 """
 
 from __future__ import annotations
@@ -24,30 +25,39 @@ LEAST = 0.01
 
 
 class Tempering(NamedTuple):
-    """How rows of either kind are turned."""
+    """How rows of each kind are turned."""
 
     weight_native: float
     """The cosine between a native row and what is written of it, in (0, 1]."""
     weight_translated: float
     """The same of a translated row; one of the two is 1."""
+    weight_anchors: float
+    """By how much less an anchor's translated row is near than another, in (0, 1]."""
     direction: np.ndarray
     """A unit vector of the new space, in which its rows hardly lie."""
 
     def native(self, Y: np.ndarray) -> np.ndarray:
         """Return native rows (n, n_features) with their norms, turned."""
-        return self._turned(Y, self.weight_native)
+        return self._turned(Y, np.full(len(Y), self.weight_native))
 
-    def translated(self, Y: np.ndarray) -> np.ndarray:
-        """Return translated rows (n, n_features) with their norms, turned."""
-        return self._turned(Y, self.weight_translated)
+    def translated(self, Y: np.ndarray, anchors: np.ndarray | None = None) -> np.ndarray:
+        """Return translated rows (n, n_features) with their norms, turned.
 
-    def _turned(self, Y: np.ndarray, weight: float) -> np.ndarray:
-        Y = np.asarray(Y, np.float32)
-        if weight == 1:
-            return Y
-        norms = np.linalg.norm(Y, axis=1, keepdims=True)
-        turned = weight * unit_rows(Y) + np.sqrt(1 - weight**2) * self.direction
-        return np.asarray(unit_rows(turned) * norms, np.float32)
+        ``anchors`` (n,) says of which rows the map knows the native ones.
+        """
+        weights = np.full(len(Y), self.weight_translated)
+        if anchors is not None:
+            weights[anchors] *= self.weight_anchors
+        return self._turned(Y, weights)
+
+    def _turned(self, Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        Y = np.array(Y, np.float32)
+        less = weights < 1
+        w = weights[less, None].astype(np.float32)
+        norms = np.linalg.norm(Y[less], axis=1, keepdims=True)
+        turned = w * unit_rows(Y[less]) + np.sqrt(1 - w**2) * self.direction
+        Y[less] = unit_rows(turned) * norms
+        return Y
 
 
 def fit_tempering(
@@ -62,11 +72,13 @@ def fit_tempering(
     P = np.zeros_like(B)
     for part in folds(len(A), seed):
         P[part] = translation._map_without(A, B, part)(A[part])
-    B, P = unit_rows(B), unit_rows(P)
-    native, translated = (_near(B @ M.T) for M in (B, P))
-    ratio = max(translated, LEAST) / max(native, LEAST)
+    B, P, known = (unit_rows(M) for M in (B, P, np.asarray(translation.transform(A))))
+    native, translated, own = (max(_near(B @ M.T), LEAST) for M in (B, P, known))
     direction = np.linalg.eigh(B.T @ B)[1][:, 0]
-    return Tempering(min(ratio, 1.0), min(1 / ratio, 1.0), direction.astype(np.float32))
+    return Tempering(
+        min(translated / native, 1.0), min(native / translated, 1.0), min(translated / own, 1.0),
+        direction.astype(np.float32),
+    )  # fmt: skip
 
 
 def _near(S: np.ndarray) -> float:

@@ -68,9 +68,14 @@ class Migration:
         write_json(self.folder / STATUS, self.status | about)
 
     def translate(self, fitted: Fitted) -> Callable[[np.ndarray], np.ndarray]:
+        anchors = set(_row_bytes(fitted.X))
+
         def apply(X: np.ndarray) -> np.ndarray:
             Y = np.asarray(fitted.translation.transform(X))
-            return fitted.tempering.translated(unit_rows(Y) if self.plan.run.normalize else Y)
+            known = np.array([row in anchors for row in _row_bytes(X)], bool)
+            return fitted.tempering.translated(
+                unit_rows(Y) if self.plan.run.normalize else Y, known
+            )
 
         return apply
 
@@ -85,7 +90,7 @@ class Migration:
             ids, X, Y = anchors["ids"].tolist(), anchors["X"], anchors["Y"]
             tempering = Tempering(
                 float(anchors["weight_native"]), float(anchors["weight_translated"]),
-                anchors["direction"],
+                float(anchors["weight_anchors"]), anchors["direction"],
             )  # fmt: skip
         manifest = artifact.read_manifest(self.folder / MAP)
         return Fitted(
@@ -99,10 +104,12 @@ class Migration:
         X, Y = paired(self.store, self.natives, ids, plan.store.text,
                       report("embedding anchors", len(ids)))  # fmt: skip
         report("fitting", None)
-        index = some_rows(self.store, INDEX, plan.map.seed)
+        index = some_rows(self.store, INDEX, plan.map.seed, skip=ids)
         found = Translation(plan.map.method, random_state=plan.map.seed)
         found.fit(X, Y, X_background=index[:ENOUGH])
-        predicted = predict_quality(found, X, Y, index, translated="index").to_dict()
+        predicted = predict_quality(
+            found, X, Y, index, translated="index", n_items=plan.gate.n_verified
+        ).to_dict()
         artifact.save(
             found, self.folder / MAP, predicted=predicted,
             encoder=plan.encoder.old_name or None,
@@ -137,6 +144,11 @@ class Migration:
                 f"{self.shadow.name} was filled by another map ({made_by}); give run.shadow "
                 "another name, or begin anew (--restart)"
             )
+
+
+def _row_bytes(X: np.ndarray) -> Iterator[bytes]:
+    """Yield what tells a row from others."""
+    return (row.tobytes() for row in np.ascontiguousarray(X, np.float32))
 
 
 def silent(doing: str, total: int | None) -> Callable[[int], object]:

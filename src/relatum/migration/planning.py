@@ -98,13 +98,14 @@ def make_plan(
     ids = sample_ids(all_ids(found), min(pilot, n_rows // 2), seed)
     X, Y = paired(found, natives, ids, store.text, progress)
     started = time.monotonic()
-    index = some_rows(found, min(INDEX, n_rows), seed)
+    index = some_rows(found, min(INDEX, n_rows), seed, skip=ids)
     reading = (time.monotonic() - started) / n_rows
     prediction = _predicted(X, Y, index, n_rows, method, seed)
     curve = prediction["curve"]
-    chosen = n_anchors or _enough(curve, min_retention)
+    left = min(GatePart.n_verified, n_rows // 3)  # to verify on
+    chosen = min(n_anchors or _enough(curve, min_retention), n_rows - left)
     seconds = natives.seconds / natives.n_made if natives.n_made else None
-    prediction |= _costs(n_rows, min(chosen, n_rows), seconds, price_per_1000, reading)
+    prediction |= _costs(n_rows, chosen, seconds, price_per_1000, reading)
     name = store.url.rpartition("#")[2].rstrip("/").rpartition("/")[2]
     plan = MigrationPlan(
         store,
@@ -114,7 +115,7 @@ def make_plan(
             alias or f"{name}_current",
             normalize=bool(np.allclose(np.linalg.norm(Y, axis=1), 1, atol=1e-3)),
         ),
-        MapPart(min(chosen, n_rows), method, seed),
+        MapPart(chosen, method, seed),
         GatePart(min_retention),
         prediction,
     )
@@ -136,7 +137,7 @@ def _predicted(
         ).fit(X[:n_known], Y[:n_known], X_background=index[:ENOUGH])  # fmt: skip
         found = predict_quality(
             fitted, X[:n_known], Y[:n_known], index, translated="index", n_anchors=max(n, n_known),
-            random_state=seed,
+            n_items=GatePart.n_verified, random_state=seed,
         )  # fmt: skip
         curve.append({"n_anchors": n, **_figures(found)})
     k = min(10, len(X) - 2)

@@ -165,7 +165,7 @@ def verify(
         fitted = run_before(work, report)
         report("checking", None)
         held = check(work.store, work.shadow)
-        sample = _sampled(work, segment, report)
+        sample = _sampled(work, fitted.anchors, segment, report)
         report("searching", None)
         new = work.shadow.open()
         n_index = min(INDEX, new.count())
@@ -186,15 +186,17 @@ def verify(
         return found, sample
 
 
-def _sampled(work: Migration, segment: str | None, report: Report) -> Sample:
-    """Embed items that are translated in the shadow."""
+def _sampled(
+    work: Migration, anchors: Sequence[str], segment: str | None, report: Report
+) -> Sample:
+    """Embed items that are translated in the shadow, and that the map has not seen."""
     n = _validation.check_integer(work.plan.gate.n_verified, "gate.n_verified", 20)
-    native = native_ids(work.shadow)
-    ids = sample_ids(all_ids(work.store), n, work.plan.map.seed + 1, skip=native)
+    skip = {*native_ids(work.shadow), *anchors}
+    ids = sample_ids(all_ids(work.store), n, work.plan.map.seed + 1, skip=skip)
     if len(ids) < 20:
         raise ValueError(
-            f"{len(ids)} rows of {work.store.url} are translated, the others native; expected at "
-            "least 20 to verify"
+            f"{len(ids)} rows of {work.store.url} are translated, the others native or anchors; "
+            "expected at least 20 to verify"
         )
     text = work.plan.store.text
     _, Y = paired(work.store, work.natives, ids, text, report("embedding a sample", len(ids)))
