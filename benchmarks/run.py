@@ -25,7 +25,7 @@ import sys
 from pathlib import Path
 
 GROUPS = ("projection", "growth", "translating", "distances", "comparing", "choosing", "startup",
-          "rivals")  # fmt: skip
+          "rivals", "serving")  # fmt: skip
 LARGE = ("streaming", "comparing_files", "growth_files", "cluster", "stores")
 """With files of up to 25 GB, in RELATUM_SCRATCH or the temporary folder."""
 

@@ -105,7 +105,7 @@ def test_it_counts(client: Any) -> None:
         ('{"vectors": [[1, 2]]}', 422, r"shape (1, 2); expected (rows, 6)"),
         ('{"vectors": []}', 422, "expected (rows, 6)"),
         ('{"vector": [[1, 2, 3, 4, 5, 6]]}', 422, "shape (1, 1, 6)"),
-        ('{"vector": [1, 2, 3, 4, 5, NaN]}', 422, "NaN or infinity in 1 row: 0"),
+        ('{"vector": [1, 2, 3, 4, 5, NaN]}', 400, "no JSON"),
         ('{"vector": [1, 2, 3, 4, 5, 1e300]}', 422, "NaN or infinity"),
         ('{"vector": [1, 2, 3, 4, 5, null]}', 422, "NaN or infinity"),
         (json.dumps({"vectors": [[0] * 6] * 51}), 413, "51 rows; at most 50"),

@@ -7,7 +7,6 @@ written anywhere. It reads one map when it starts, and no file after that.
 from __future__ import annotations
 
 import io
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,6 +24,8 @@ __all__ = ["application", "translated"]
 
 MAX_ROWS = 10_000
 MAX_BYTES = 64 * 2**20
+SMALL = 2**16
+"""Bytes of a request up to which handing it to a thread would take longer than the work."""
 NPY = "application/x-npy"
 SHOWN = ("kind", "encoder", "encoder_revision", "target_encoder", "target_revision", "predicted",
          "measured", "relatum_version", "checksum")  # fmt: skip
@@ -100,7 +101,8 @@ def application(
     >>> app = application("map.safetensors")  # doctest: +SKIP
     """
     fastapi = require("fastapi", "serve", "the service")
-    require("prometheus_client", "serve", "the service")
+    for module in ("prometheus_client", "orjson"):
+        require(module, "serve", "the service")
     _validation.check_integer(max_rows, "max_rows")
     _validation.check_integer(max_bytes, "max_bytes")
     service = _Service(path, inverse, normalize, max_rows, max_bytes)
@@ -176,7 +178,8 @@ class _Service:
             body = await self._body(request)
             started = time.perf_counter()
             as_npy = request.headers.get("content-type", "").split(";")[0].strip() == NPY
-            answer = await run_in_threadpool(self._npy if as_npy else self._json, body)
+            work = self._npy if as_npy else self._json
+            answer = work(body) if len(body) <= SMALL else await run_in_threadpool(work, body)
             self.seconds.observe(time.perf_counter() - started)
         except _Refused as error:
             self.requests.labels(str(error.status)).inc()
@@ -194,9 +197,11 @@ class _Service:
         return bytes(found)
 
     def _json(self, body: bytes) -> bytes:
+        import orjson
+
         try:
-            given = json.loads(body)
-        except (ValueError, RecursionError):
+            given = orjson.loads(body)
+        except orjson.JSONDecodeError:
             raise _Refused(400, "the body is no JSON") from None
         if not isinstance(given, dict) or len(given) != 1 or not {"vector", "vectors"} & set(given):
             raise _Refused(422, 'expected {"vector": [...]} or {"vectors": [[...], ...]}')
@@ -207,8 +212,9 @@ class _Service:
             raise _Refused(422, f"{name} holds no equally long lists of numbers") from None
         with np.errstate(over="ignore"):  # infinity is refused below
             X = wide.astype(np.float32)
-        Y = self._translate(X, name).tolist()
-        return json.dumps({name: Y[0] if name == "vector" else Y}).encode()
+        Y = np.ascontiguousarray(self._translate(X, name))
+        answer = {name: Y[0] if name == "vector" else Y}
+        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
     def _npy(self, body: bytes) -> bytes:
         try:

@@ -138,7 +138,7 @@ def test_pictures_get_the_rows_the_kept_arrays_and_their_options(ran, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(90, "1.5 minutes"), (35_999, "600.0 minutes"), (72_000, "20.0 hours")]
+    ("seconds", "text"), [(90, "1.5 minutes"), (5_999, "100.0 minutes"), (72_000, "20.0 hours")]
 )
 def test_minutes(seconds, text):
     assert pages.minutes(seconds) == text

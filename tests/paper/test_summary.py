@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ pytest.importorskip("yaml", reason="the paper's experiments need the extra paper
 pytest.importorskip("pydantic", reason="the paper's experiments need the extra paper")
 
 from relatum.paper import summary
-from relatum.paper.experiment import Check, Experiment, Table
+from relatum.paper.experiment import Check, Experiment, Table, load_experiment
 
 ROWS = [
     {"data": data, "stitched": stitched, "seed": seed, "f1": f1}
@@ -25,6 +26,9 @@ ROWS = [
         ("b", True, 1, None),
     ]
 ]
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def check(**changes):
@@ -169,3 +173,18 @@ def test_what_a_claim_is_held_against_may_lie_outside_of_its_groups():
                   each=["kind"], at_least=1)  # fmt: skip
     outcome = summary.run_check(check, rows)
     assert (outcome.value, outcome.group, outcome.passed) == (1.0, {"kind": "two"}, True)
+
+
+def test_time_on_the_clock_counts_cells_beside_each_other_once() -> None:
+    def line(end: int, seconds: float) -> dict[str, object]:
+        return {"time": f"2026-01-01T00:00:{end:02}+00:00", "seconds": seconds}
+
+    assert summary.on_the_clock([]) == 0
+    assert summary.on_the_clock([line(30, 10), line(40, 10)]) == 20
+    assert summary.on_the_clock([line(50, 5), line(30, 10), line(35, 10), line(34, 2)]) == 20
+
+
+def test_a_claim_that_cannot_be_tried_has_no_verdict_of_agreement() -> None:
+    found = summary.evaluate(load_experiment("table-16"), ROOT / "results", "offline")
+    assert found.verdict == "cannot run here"
+    assert load_experiment("table-16").cannot

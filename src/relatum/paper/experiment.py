@@ -180,6 +180,8 @@ class Experiment(_Strict):
     title: str
     section: str
     claim: str
+    cannot: str = ""
+    """Why the claim itself cannot be tried offline, where it cannot."""
     stages: list[Stage] = []
     uses: str | None = None
     instead: list[Instead] = []

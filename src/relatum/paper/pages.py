@@ -85,6 +85,7 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
         "n_done": found.n_done,
         "n_cells": found.n_cells,
         "minutes": minutes(found.seconds),
+        "on_the_clock": minutes(found.on_the_clock),
         "outcomes": found.outcomes,
         "checks": [_check(outcome) for outcome in found.outcomes],
         "tables": [
@@ -95,7 +96,19 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
         ],
         "paper_fields": [names.field(field) for field in fields],
         "paper_values": [_paper_value(v, ours, fields, found.rows) for v, ours in shown],
-        "n_without": len(values) - len(shown),
+        "paper_alone": [
+            {
+                "what": ", ".join(
+                    f"{names.field(f)} {' or '.join(names.value(f, x) for x in _listed(v))}"
+                    for f, v in value.where.items()
+                    if any(names.value(f, x) for x in _listed(v))
+                ),
+                "metric": names.metric(value.metric),
+                "paper": _shown(value),
+            }
+            for value, ours in values
+            if ours is None
+        ],
         "pictures": [
             {"file": f"{experiment.id}-{p.name}.png", "caption": p.caption}
             for p in (experiment.pictures if drawable(experiment, found.lines) else [])
@@ -106,7 +119,7 @@ def describe(experiment: Experiment, results_dir: Path) -> dict[str, Any]:
 
 def minutes(seconds: float) -> str:
     """Write seconds as minutes."""
-    return f"{seconds / 60:.1f} minutes" if seconds < 36_000 else f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 60:.1f} minutes" if seconds < 6_000 else f"{seconds / 3600:.1f} hours"
 
 
 def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +136,7 @@ def _entry(page: Mapping[str, Any]) -> dict[str, Any]:
         "held": summary.held(o for o in page["outcomes"] if not o.check.ours),
         "ours": summary.held(o for o in page["outcomes"] if o.check.ours),
         "took": took if page["n_done"] else "–",
+        "clock": "" if experiment.uses or not page["n_done"] else page["on_the_clock"],
     }
 
 
@@ -146,15 +160,23 @@ def _check(outcome: summary.Outcome) -> dict[str, str]:
 def _paper_value(
     value: PaperValue, ours: summary.Mean, fields: Sequence[str], rows: Sequence[Row]
 ) -> dict[str, Any]:
-    paper = summary.Mean(value.value, float("nan") if value.std is None else value.std, 1)
     ratio = f"{ours.value / value.value:.2f}" if value.value else "–"
     return {
         "fields": [names.value(f, _measured(value.where.get(f), f, rows)) for f in fields],
         "metric": names.metric(value.metric),
-        "paper": summary.show(paper),
+        "paper": _shown(value),
         "ours": summary.show(ours),
         "ratio": ratio,
     }
+
+
+def _shown(value: PaperValue) -> str:
+    spread = float("nan") if value.std is None else value.std
+    return summary.show(summary.Mean(value.value, spread, 1))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _measured(value: Any, field: str, rows: Sequence[Row]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,14 @@ from relatum.paper.experiment import (
 )
 
 Verdict = Literal[
-    "agrees", "differs", "goals met", "goals missed", "incomplete", "not run", "small form"
+    "agrees",
+    "differs",
+    "cannot run here",
+    "goals met",
+    "goals missed",
+    "incomplete",
+    "not run",
+    "small form",
 ]
 OF_STUDIES: dict[Verdict, Verdict] = {"agrees": "goals met", "differs": "goals missed"}
 """What is said where there is no paper to agree with, but goals."""
@@ -144,6 +152,11 @@ class Findings:
     n_cells: int
 
     @property
+    def on_the_clock(self) -> float:
+        """Seconds in which at least one cell ran."""
+        return on_the_clock(self.lines)
+
+    @property
     def n_done(self) -> int:
         """How many cells have results."""
         return len({line["key"] for line in self.lines})
@@ -167,6 +180,8 @@ def evaluate(experiment: Experiment, results_dir: Path, preset: Preset) -> Findi
     said = verdict(outcomes, rows, complete=done.issuperset(needed))
     if experiment.is_study:
         said = OF_STUDIES.get(said, said)
+    elif experiment.cannot:
+        said = "cannot run here"
     return Findings(lines, rows, outcomes, said, seconds_of(lines), n_cells)
 
 
@@ -265,3 +280,13 @@ def show(mean: Mean | None, digits: int = 2) -> str:
 def seconds_of(lines: Iterable[Mapping[str, Any]]) -> float:
     """Seconds that all cells took, one after another."""
     return float(sum(line["seconds"] for line in lines))
+
+
+def on_the_clock(lines: Iterable[Mapping[str, Any]]) -> float:
+    """Seconds in which at least one cell ran: a line says when it ended, and how long it took."""
+    ends = [(datetime.datetime.fromisoformat(line["time"]).timestamp(), line) for line in lines]
+    total, until = 0.0, -math.inf
+    for began, end in sorted((end - line["seconds"], end) for end, line in ends):
+        total += max(0.0, end - max(began, until))
+        until = max(until, end)
+    return total
