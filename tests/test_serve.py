@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import io
 import json
 import signal
@@ -9,6 +11,8 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -150,7 +154,9 @@ def test_a_translated_encoder(saved: Path) -> None:
     np.testing.assert_allclose(np.linalg.norm(unit([3, 1]), axis=1), 1, atol=1e-6)
 
 
-def test_the_command_serves_many_at_once_and_stops(saved: Path) -> None:
+@contextlib.contextmanager
+def served(saved: Path) -> Iterator[tuple[int, int]]:
+    """Run the command; give its process and port."""
     pytest.importorskip("uvicorn")
     call = "import sys, relatum.cli; sys.exit(relatum.cli.main())"
     command = [sys.executable, "-c", call, "serve", str(saved), "--port", "0"]
@@ -158,16 +164,7 @@ def test_the_command_serves_many_at_once_and_stops(saved: Path) -> None:
     try:
         assert process.stderr is not None
         line = next(line for line in process.stderr if "http://127.0.0.1:" in line)
-        url = "http://127.0.0.1:" + line.split("127.0.0.1:")[1].split()[0].strip(".,/)")
-        expected = relatum.load(saved).transform(X)
-
-        def ask(i: int) -> bool:
-            body = json.dumps({"vector": X[i].tolist()}).encode()
-            with urllib.request.urlopen(f"{url}/translate", body, timeout=20) as answer:
-                return bool(np.allclose(json.load(answer)["vector"], expected[i], atol=1e-5))
-
-        with ThreadPoolExecutor(8) as threads:
-            assert all(threads.map(ask, range(80)))
+        yield process.pid, int(line.split("127.0.0.1:")[1].split()[0].strip(".,/)"))
     finally:
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
@@ -175,3 +172,65 @@ def test_the_command_serves_many_at_once_and_stops(saved: Path) -> None:
         assert time.monotonic() - began < 20
         if process.stderr is not None:
             process.stderr.close()
+
+
+def test_the_command_serves_many_at_once_and_stops(saved: Path) -> None:
+    expected = relatum.load(saved).transform(X)
+    with served(saved) as (_, port):
+
+        def ask(i: int) -> bool:
+            body = json.dumps({"vector": X[i].tolist()}).encode()
+            url = f"http://127.0.0.1:{port}/translate"
+            with urllib.request.urlopen(url, body, timeout=20) as answer:
+                return bool(np.allclose(json.load(answer)["vector"], expected[i], atol=1e-5))
+
+        with ThreadPoolExecutor(8) as threads:
+            assert all(threads.map(ask, range(80)))
+
+
+def malformed(rng: np.random.Generator) -> tuple[str, str, bytes, str]:
+    """Return method, path, body and type of a request that is wrong in some way."""
+    good = json.dumps({"vectors": X[: rng.integers(1, 9)].tolist()}).encode()
+    bodies = [
+        rng.bytes(int(rng.integers(0, 400))),
+        good[: rng.integers(len(good))],
+        bytes(np.where(rng.random(len(good)) < 0.02, rng.integers(256, size=len(good)),
+                       np.frombuffer(good, np.uint8)).astype(np.uint8)),
+        b"[" * int(rng.integers(1, 5000)),
+        json.dumps({"vectors": rng.choice(["a", "1e999", "\x00"], 6).tolist()}).encode(),
+        json.dumps({"vector": [10.0 ** int(rng.integers(-400, 308))] * 6}).encode(),
+        json.dumps({"vector": [int(rng.integers(10)) * 10 ** int(rng.integers(40))] * 6}).encode(),
+        as_npy(X)[: rng.integers(900)] + rng.bytes(int(rng.integers(50))),
+        as_npy(rng.normal(size=rng.integers(0, 4, size=int(rng.integers(4))))),
+        b"",
+    ]  # fmt: skip
+    path = rng.choice(["/translate", "/translate", "/translate", "/metrics", "/../x", "/%00"])
+    method = rng.choice(["POST", "POST", "POST", "PUT", "GET", "DELETE"])
+    type_ = rng.choice(["application/json", "application/x-npy", "text/plain", "x" * 300])
+    return str(method), str(path), bodies[rng.integers(len(bodies))], str(type_)
+
+
+@pytest.mark.slow
+def test_ten_thousand_malformed_requests_do_no_harm(saved: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    rng = np.random.default_rng(0)
+    seen: Counter[int] = Counter()
+    with served(saved) as (pid, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for number in range(10_000):
+            method, path, body, type_ = malformed(rng)
+            connection.request(method, path, body, {"content-type": type_})
+            answer = connection.getresponse()
+            answer.read()
+            seen[answer.status] += 1
+            if number == 2_000:
+                before = psutil.Process(pid).memory_info().rss
+        grown = psutil.Process(pid).memory_info().rss - before
+        connection.close()
+        good = json.dumps({"vector": X[0].tolist()}).encode()
+        url = f"http://127.0.0.1:{port}/translate"
+        with urllib.request.urlopen(url, good, timeout=20) as answer:
+            assert answer.status == 200
+    assert max(seen) < 500
+    assert {400, 404, 405, 422} <= set(seen)
+    assert grown < 8 * 2**20
