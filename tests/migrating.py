@@ -42,8 +42,9 @@ class World:
     def __init__(self, folder: Path, kind: str = "parquet", n: int = N) -> None:
         self.folder = folder
         self.X, self.Y = two_encoders(n)
-        self.ids = names(n)
-        self.case: Case = CASES[kind](folder, self.ids, self.X, texts(self.ids))
+        made = names(n)
+        self.case: Case = CASES[kind](folder, made, self.X, texts(made))
+        self.ids = [self.case.id_of(i) for i in made]
         self.new = folder / "new.parquet"
         self.write_new(self.ids, self.Y)
         self.plan = folder / "migration.toml"
