@@ -360,3 +360,50 @@ def test_killed_ten_times_at_any_moment_it_goes_on(tmp_path: Path, kind: str) ->
     )
     after = vectors(store)
     assert all(np.array_equal(before[i], after[i]) for i in before)
+
+
+FULL = """
+import resource, signal, sys
+from relatum.migration import steps
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+before, seen = steps.fill, []
+def full(store, shadow, translate, **kwargs):
+    def limited(X):
+        seen.append(len(X))
+        if len(seen) == 4:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))  # no file may grow beyond
+        return translate(X)
+    return before(store, shadow, limited, **kwargs)
+steps.fill = full
+try:
+    steps.run(sys.argv[1])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="limits on files are those of Unix")
+@pytest.mark.parametrize("kind", ["parquet", "lancedb", "qdrant", "chroma"])
+def test_where_the_disk_is_full_it_stops_and_goes_on_later(tmp_path: Path, kind: str) -> None:
+    world = World(tmp_path, kind)
+    planned(world)
+    world.plan.write_text(world.plan.read_text().replace("batch = 8192", "batch = 100"))
+    url = world.case.url
+    del world.case
+    gc.collect()
+    before = vectors(open_store(url))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(world.plan)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("OSError"), done.stdout + done.stderr
+    assert str(tmp_path) in done.stdout
+    store = open_store(url)
+    there = store.shadow(read_plan(world.plan).run.shadow).open().count()
+    assert 0 < there < N
+    ran = run(world.plan)
+    assert ran.held.whole
+    assert ran.filled.n_written == N - there
+    after = vectors(store)
+    assert all(np.array_equal(before[i], after[i]) for i in before)

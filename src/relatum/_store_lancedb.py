@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -165,15 +164,21 @@ class LanceShadow:
     def create(self, n_features: int, about: Mapping[str, Any]) -> None:
         old = self.store.table.schema
         schema = tables.shadow_schema(old, self.store.columns, n_features, about)
-        self.db.create_table(self.name, schema=schema)
+        with tables.writing(self._place):
+            self.db.create_table(self.name, schema=schema)
 
     @property
     def _table(self) -> Any:
         return self.db.open_table(self.name)
 
+    @property
+    def _place(self) -> str:
+        return f"{self.store.url.rpartition('#')[0]}#{self.name}"
+
     def open(self) -> Store:
-        url = posixpath.join(self.store.url.rpartition("#")[0] + "#" + self.name)
-        return LanceStore(self.db, self.name, url, self.store.columns.vector, self.store.columns.id)
+        return LanceStore(
+            self.db, self.name, self._place, self.store.columns.vector, self.store.columns.id
+        )
 
     def marks(self) -> Iterator[Marks]:
         import pyarrow as pa
@@ -187,17 +192,23 @@ class LanceShadow:
     ) -> None:
         table = self._table
         new = tables.shadow_table(table.schema, rows, Y, self.store.columns, sums, native)
-        if not replace:
-            table.add(new)
-            return
-        merge = table.merge_insert(self.store.columns.id)
-        merge.when_matched_update_all().when_not_matched_insert_all().execute(new)
+        with tables.writing(self._place):
+            if not replace:
+                table.add(new)
+                return
+            merge = table.merge_insert(self.store.columns.id)
+            merge.when_matched_update_all().when_not_matched_insert_all().execute(new)
 
     def remove(self, ids: Sequence[str]) -> None:
-        for start in range(0, len(ids), TAKEN):
-            self._table.delete(self.store._among(ids[start : start + TAKEN]))
+        with tables.writing(self._place):
+            for start in range(0, len(ids), TAKEN):
+                self._table.delete(self.store._among(ids[start : start + TAKEN]))
 
     def finish(self) -> None:
+        with tables.writing(self._place):
+            self._build()
+
+    def _build(self) -> None:
         table, vector = self._table, self.store.columns.vector
         table.optimize()
         if vector in _indexed(table) or table.count_rows() < INDEXED:

@@ -162,6 +162,7 @@ class ParquetShadow:
 
     def _write(self, table: Any, name: str) -> None:
         with (
+            tables.writing(self.folder),
             _files.replacing(self.folder / name) as temporary,
             open_writer(temporary, table.schema) as writer,
         ):

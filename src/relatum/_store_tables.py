@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,15 @@ SUM, NATIVE = "relatum_sum", "relatum_native"
 ABOUT = b"relatum"
 """Key of a schema's metadata under which it is said what made the vectors."""
 IDS = (*_columns.ID_NAMES, "_id")
+
+
+@contextmanager
+def writing(place: object) -> Iterator[None]:
+    """Let what goes wrong while rows are written name the place."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise OSError(f"{place}: {' '.join(str(error).split())}") from error
 
 
 class Columns(NamedTuple):
