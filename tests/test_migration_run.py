@@ -22,6 +22,7 @@ from relatum.migration._items import sample_ids
 from relatum.migration._work import MAP, native_ids
 from relatum.migration.plan import MigrationPlan, read_plan, state_folder
 from relatum.migration.planning import make_plan
+from relatum.migration.report import migration_report
 from relatum.migration.steps import GateError, backfill, rollback, run, status, switch
 from relatum.migration.verification import verify
 from relatum.stores import Shadow, Store, current, open_store
@@ -198,6 +199,23 @@ def test_segments_thresholds_and_queries_with_what_is_relevant(world: World) -> 
         verify(world.plan, relevance=[{"query": "q1", "relevant": {"nobody": 1}}])
     with pytest.raises(ValueError, match="no_such"):
         verify(world.plan, segment="no_such")
+
+
+def test_a_report_shows_what_was_verified_beside_what_was_predicted(world: World) -> None:
+    pytest.importorskip("jinja2")
+    planned(world)
+    run(world.plan)
+    found, sample = verify(world.plan)
+    anchors = set(sample_ids(names(), 150, 0))
+    assert not anchors & set(sample.ids)
+    html = migration_report(world.folder / "report.html", world.plan, found, sample).read_text()
+    table = html.split('aria-label="Verified"')[1].split("</table>")[0]
+    for pair in ((found.recall_1, found.predicted.recall_1),
+                 (found.overlap_k, found.predicted.overlap_k)):  # fmt: skip
+        for estimate in pair:
+            assert estimate is not None
+            assert f"{estimate.value:.3f}<small>{estimate.low:.3f} to" in table
+    assert "none of them an anchor" in html
 
 
 def test_a_gate_stops_a_run_before_anything_is_written(world: World) -> None:

@@ -20,7 +20,7 @@ from relatum._picture import Colouring
 from relatum._report_curve import LEFT, RIGHT, SIZE, curve_of
 from relatum._report_page import MAX_POINTS, NAME_LENGTH, TEXT_LENGTH, Items, Numbers, Panel, cut
 from relatum.common_space import CommonSpace
-from relatum.quality import PredictedQuality
+from relatum.quality import Estimate, PredictedQuality
 from relatum.thresholds import Recalibrated
 from relatum.translation import Translation
 from relatum.translation_scores import TranslationScores, translation_scores
@@ -51,6 +51,8 @@ def translation_report(
     curve: Iterable[Sequence[float]] | None = None,
     curve_measure: str = RETENTION,
     scores: TranslationScores | None = None,
+    verified: Iterable[tuple[str, Estimate, Estimate | None]] = (),
+    verified_about: str = "",
     thresholds: Iterable[Recalibrated] = (),
     X_anchors: Array | None = None,
     k: int = 10,
@@ -86,6 +88,10 @@ def translation_report(
         What the curve's values are.
     scores : TranslationScores, optional
         Computed where they are not given.
+    verified : iterable of (str, Estimate, Estimate or None)
+        What was measured where the translation is in use, each beside its prediction.
+    verified_about : str
+        Says of what.
     thresholds : iterable of relatum.thresholds.Recalibrated
     X_anchors : array (n_anchors, n_features_x), optional
         That the translation was fitted on; says how far they cover each item.
@@ -150,6 +156,7 @@ def translation_report(
         measures=_report_words.measures(scores, known),
         level=None if known is None else round(100 * known["level"]),
         scores=scores,
+        verified=list(verified), verified_about=verified_about,
         curve=grown, curve_measure=curve_measure, size=SIZE, left=LEFT, right=RIGHT,
         ranks=_report_words.ranks(weak),
         segments=weak.segments[:N_SEGMENTS], n_segments=len(weak.segments),
