@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Callable, Sequence
@@ -72,7 +73,9 @@ def parquet_case(folder: Path, ids: Sequence[str], X: np.ndarray, texts: Sequenc
             kept = table.filter(
                 pc.invert(pc.is_in(table["id"], value_set=pc.cast(list(ids), "string")))
             )
-            pq.write_table(kept, path)
+            whole = path.with_suffix(".new")
+            pq.write_table(kept, whole)
+            os.replace(whole, path)  # those who read the old file go on with it
 
     def add(ids: Sequence[str], X: np.ndarray, texts: Sequence[str]) -> None:
         delete(ids)
