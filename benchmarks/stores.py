@@ -47,8 +47,9 @@ def _table(n: int) -> Any:
 def _translate() -> Callable[[np.ndarray], np.ndarray]:
     from relatum import Translation
 
-    X, Y = embeddings(1_000, WIDTH, 1), embeddings(1_000, NEW, 2)
-    found = Translation("ridge", robust=False).fit(X, Y)
+    X = embeddings(1_000, WIDTH, 1)
+    mix = np.random.default_rng(2).normal(size=(WIDTH, NEW)) / WIDTH**0.5
+    found = Translation("ridge").fit(X, X @ mix + 0.1 * embeddings(1_000, NEW, 2))
     return lambda rows: np.asarray(found.transform(rows))
 
 
