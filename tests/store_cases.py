@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from postgres_server import postgres_server, run
 
-from relatum import _store_chroma_client as chroma
-from relatum import _store_qdrant_client as qdrant
+from relatum.stores import _chroma_client as chroma
+from relatum.stores import _qdrant_client as qdrant
 
 
 @dataclass

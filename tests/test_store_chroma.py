@@ -20,11 +20,10 @@ pytest.importorskip("chromadb")
 
 from chromadb.errors import InternalError
 
-from relatum import _store_clients
-from relatum._store_chroma_client import collection as opened
-from relatum._store_chroma_client import connect
 from relatum.migration import check, fill, row_sums, write_native
-from relatum.stores import Store, current, open_store
+from relatum.stores import Store, _clients, current, open_store
+from relatum.stores._chroma_client import collection as opened
+from relatum.stores._chroma_client import connect
 
 N, WIDTH = 60, 6
 
@@ -284,7 +283,7 @@ def test_a_server_is_read_filled_and_searched(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(server.url, configuration={"hnsw": {"space": "cosine"}})
-    monkeypatch.setattr(_store_clients, "READ", WIDTH * 7)
+    monkeypatch.setattr(_clients, "READ", WIDTH * 7)
     store = open_store(f"chroma:{server.url}#items")
     assert (store.count(), store.n_features, store.fields) == (N, WIDTH, ["document", "n"])
     shadow = store.shadow("items_new")

@@ -13,10 +13,10 @@ import pytest
 from postgres_server import PostgresServer, postgres_server, run
 
 from relatum import _terminal
-from relatum._store_pgvector import PgStore
 from relatum._validation import MissingExtraError, RelatumWarning
 from relatum.migration import check, fill, row_sums, write_native
 from relatum.stores import Rows, Store, current, open_store
+from relatum.stores._pgvector import PgStore
 
 N, WIDTH, NEW = 60, 6, 4
 X = np.random.default_rng(0).normal(size=(N, WIDTH)).astype(np.float32)

@@ -23,10 +23,9 @@ pytest.importorskip("qdrant_client")
 
 from qdrant_client import QdrantClient, models
 
-from relatum import _store_clients, _store_qdrant
-from relatum._store_qdrant_client import connect, is_id, normalised
 from relatum.migration import check, fill, row_sums, write_native
-from relatum.stores import Store, current, open_store
+from relatum.stores import Store, _clients, _qdrant, current, open_store
+from relatum.stores._qdrant_client import connect, is_id, normalised
 
 N, WIDTH = 60, 6
 UUID = "1234abcd-1234-5678-1234-567812345678"
@@ -281,9 +280,9 @@ def test_what_the_disk_refuses_is_said_in_a_line(
 
 def test_requests_are_bounded() -> None:
     rows = [{"text": "x" * n} for n in (10, 10, 5 * 2**20, 10, 30 * 2**20, 10)]
-    found = list(_store_clients.pieces(rows, 40_000, 2))
+    found = list(_clients.pieces(rows, 40_000, 2))
     assert [(s.start, s.stop) for s in found] == [(0, 2), (2, 4), (4, 5), (5, 6)]
-    assert list(_store_clients.pieces([], 4, 2)) == []
+    assert list(_clients.pieces([], 4, 2)) == []
 
 
 class StandIn(ThreadingHTTPServer):
@@ -459,8 +458,8 @@ def test_a_server_with_another_distance_gives_cosines(server: StandIn) -> None:
 
 
 def test_requests_of_many_rows_stay_small(server: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_store_clients, "REQUEST", 10_000)
-    monkeypatch.setattr(_store_clients, "READ", WIDTH * 7)
+    monkeypatch.setattr(_clients, "REQUEST", 10_000)
+    monkeypatch.setattr(_clients, "READ", WIDTH * 7)
     store = open_store(f"qdrant:{server.url}#items")
     assert max(len(rows.ids) for rows in store.batches(50)) == 7
     shadow = store.shadow("items_new")
@@ -540,7 +539,7 @@ def test_the_index_is_waited_for_within_bounds(
 ) -> None:
     shadow = open_store(f"qdrant:{server.url}#items").shadow("items_new")
     shadow.create(4, {})
-    monkeypatch.setattr(_store_qdrant, "GREEN", 0.01)
+    monkeypatch.setattr(_qdrant, "GREEN", 0.01)
     server.status = "yellow"
     with pytest.warns(UserWarning, match=r"still builds the index of items_new after 0.01 s"):
         shadow.finish()

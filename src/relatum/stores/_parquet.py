@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from relatum import _files, _places
-from relatum import _store_tables as tables
 from relatum._parquet import open_writer
-from relatum._store_tables import NATIVE, SUM
 from relatum._table_sources import TableSource
 from relatum.neighbors import nearest
 from relatum.stores import Marks, Rows, Shadow, Store
+from relatum.stores import _tables as tables
+from relatum.stores._tables import NATIVE, SUM
 
 POINTERS = "relatum-pointers.json"
 """The file of aliases, beside the folders."""

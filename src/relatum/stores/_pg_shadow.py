@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relatum import _pg_catalog as catalog
-from relatum import _pg_copy
-from relatum._pg_catalog import NATIVE, SUM
-from relatum._pg_source import among
-from relatum._pg_sql import identifier, listed, literal, sql
 from relatum._validation import warn
-from relatum.stores import Marks, Rows, Store
+from relatum.stores import Marks, Rows, Store, _pg_copy
+from relatum.stores import _pg_catalog as catalog
+from relatum.stores._pg_catalog import NATIVE, SUM
+from relatum.stores._pg_source import among
+from relatum.stores._pg_sql import identifier, listed, literal, sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composed
 
-    from relatum._store_pgvector import PgStore
+    from relatum.stores._pgvector import PgStore
 
 READ = 65_536
 """Rows of marks at once."""

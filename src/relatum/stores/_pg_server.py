@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from relatum import _pg_copy
-from relatum._pg_sql import sql
 from relatum._validation import require
+from relatum.stores import _pg_copy
+from relatum.stores._pg_sql import sql
 
 if TYPE_CHECKING:
     from psycopg import Connection

@@ -21,11 +21,11 @@ __all__ = ["Marks", "Rows", "Shadow", "Store", "current", "open_store"]
 GROUP = "relatum.stores"
 """Entry points by which other packages add stores: a scheme, and what opens it."""
 BUILT_IN = {
-    "lancedb": "relatum._store_lancedb:open_lancedb",
-    "postgresql": "relatum._store_pgvector:open_pgvector",
-    "qdrant": "relatum._store_qdrant:open_qdrant",
-    "chroma": "relatum._store_chroma:open_chroma",
-    "parquet": "relatum._store_parquet:open_parquet",
+    "lancedb": "relatum.stores._lancedb:open_lancedb",
+    "postgresql": "relatum.stores._pgvector:open_pgvector",
+    "qdrant": "relatum.stores._qdrant:open_qdrant",
+    "chroma": "relatum.stores._chroma:open_chroma",
+    "parquet": "relatum.stores._parquet:open_parquet",
 }
 FORM = "SCHEME:PLACE#NAME, such as lancedb:data/db#items"
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from relatum import _files, _pg_copy
-from relatum import _pg_catalog as catalog
-from relatum._pg_server import FORM, Server
-from relatum._pg_shadow import PgShadow
-from relatum._pg_source import Source, among, source, width
-from relatum._pg_sql import identifier, listed, literal, sql
-from relatum.stores import Rows, Shadow, Store
+from relatum import _files
+from relatum.stores import Rows, Shadow, Store, _pg_copy
+from relatum.stores import _pg_catalog as catalog
+from relatum.stores._pg_server import FORM, Server
+from relatum.stores._pg_shadow import PgShadow
+from relatum.stores._pg_source import Source, among, source, width
+from relatum.stores._pg_sql import identifier, listed, literal, sql
 
 if TYPE_CHECKING:
     from psycopg import Connection

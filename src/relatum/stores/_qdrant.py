@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from relatum import _places
-from relatum import _store_clients as clients
-from relatum import _store_qdrant_client as qdrant
-from relatum._store_clients import NATIVE, SUM, Guarded
 from relatum._validation import require
 from relatum.neighbors import nearest
 from relatum.stores import Marks, Rows, Shadow, Store
+from relatum.stores import _clients as clients
+from relatum.stores import _qdrant_client as qdrant
+from relatum.stores._clients import NATIVE, SUM, Guarded
 
 ABOUT = "relatum"
 """Key of a collection's metadata under which it is said what made the vectors."""

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from relatum import _places
-from relatum import _store_clients as clients
-from relatum._store_clients import Guarded
 from relatum._validation import require
+from relatum.stores import _clients as clients
+from relatum.stores._clients import Guarded
 
 KEY = "QDRANT_API_KEY"
 TIMEOUT = 300

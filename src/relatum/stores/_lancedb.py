@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from relatum import _columns, _places
-from relatum import _store_tables as tables
-from relatum._store_tables import NATIVE, SUM
 from relatum._validation import require
 from relatum.stores import Marks, Rows, Shadow, Store
+from relatum.stores import _tables as tables
+from relatum.stores._tables import NATIVE, SUM
 
 POINTERS = "relatum_pointers"
 """The table of aliases, which LanceDB itself has not."""

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from relatum import _places
-from relatum import _store_chroma_client as chroma
-from relatum import _store_clients as clients
-from relatum._store_clients import Guarded
 from relatum._validation import require
 from relatum.stores import Marks, Rows, Shadow, Store
+from relatum.stores import _chroma_client as chroma
+from relatum.stores import _clients as clients
+from relatum.stores._clients import Guarded
 
 ABOUT = "relatum"
 """Key of a collection's metadata: its width, and what made its vectors, as JSON."""

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
-from relatum import _columns, _files, _pg_copy
-from relatum._pg_sql import identifier, listed, literal, sql
+from relatum import _columns, _files
+from relatum.stores import _pg_copy
+from relatum.stores._pg_sql import identifier, listed, literal, sql
 
 if TYPE_CHECKING:
     from psycopg import Connection

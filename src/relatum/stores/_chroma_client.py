@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relatum import _places
-from relatum import _store_clients as clients
-from relatum._store_clients import Guarded
 from relatum._validation import require
+from relatum.stores import _clients as clients
+from relatum.stores._clients import Guarded
 
 TIMEOUT = 600.0
 """Seconds without an answer of a server after which it counts as gone."""

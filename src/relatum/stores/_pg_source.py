@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from relatum import _pg_catalog as catalog
-from relatum._pg_catalog import NATIVE, SUM, Column, Table
-from relatum._pg_sql import identifier, listed, literal, sql
+from relatum.stores import _pg_catalog as catalog
+from relatum.stores._pg_catalog import NATIVE, SUM, Column, Table
+from relatum.stores._pg_sql import identifier, listed, literal, sql
 
 if TYPE_CHECKING:
     from psycopg import Connection
