@@ -248,3 +248,22 @@ def test_coverage_names_bad_input():
         coverage(X[:, :3], X)
     with pytest.raises(ValueError, match="X contains NaN"):
         coverage(np.full((2, 4), np.nan), X)
+
+
+def test_anchors_in_a_translated_index_weigh_as_they_are_told() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 20)).astype(np.float32)
+    Y = X @ rng.normal(size=(20, 16)) + 2.0 * rng.normal(size=(600, 16))
+    fitted = Translation("ridge").fit(X[:150], Y[:150])
+
+    def found(weight: float, index: np.ndarray) -> float:
+        said = predict_quality(
+            fitted, X[:150], Y[:150], index, translated="index", anchor_weight=weight
+        )
+        return said.recall_1.value
+
+    assert found(0.5, X) > found(1.0, X)
+    assert found(0.5, X[150:]) == found(1.0, X[150:])
+    assert abs(found(1e-6, X) - found(1.0, X[150:])) < 0.05
+    with pytest.raises(ValueError, match=r"anchor_weight is 0; expected a number in \(0, 1\]"):
+        predict_quality(fitted, X[:150], Y[:150], X, translated="index", anchor_weight=0)

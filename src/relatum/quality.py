@@ -111,6 +111,7 @@ def predict_quality(
     level: float = 0.9,
     n_anchors: int | None = None,
     n_items: int | None = None,
+    anchor_weight: float = 1.0,
     random_state: int = 0,
 ) -> PredictedQuality:
     """Predict a translation's quality on new items from the anchors that it was fitted on.
@@ -139,14 +140,18 @@ def predict_quality(
     n_items : int, optional
         How many new items the prediction will be held against: what chance does among so few
         widens the intervals. None: very many.
+    anchor_weight : float
+        Of a translated index: what cosines with the anchors' own rows in it are multiplied by,
+        in (0, 1]. ``relatum migrate`` turns these rows, which a map that has seen them brings
+        nearer to queries than others.
     random_state : int
 
     Raises
     ------
     TypeError, ValueError
         Anchors that do not match each other or the translation, fewer than 20, NaN,
-        infinity, a level outside (0, 1), an index with fewer than k + 1 rows, ``n_anchors``
-        below the number of anchors.
+        infinity, a level outside (0, 1), a weight outside (0, 1], an index with fewer than
+        k + 1 rows, ``n_anchors`` below the number of anchors.
 
     Examples
     --------
@@ -163,6 +168,8 @@ def predict_quality(
     X, Y = _validation.check_pair(X_anchors, Y_anchors, "X_anchors", "Y_anchors", min_rows=20)
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; expected a number in (0, 1)")
+    if not 0 < anchor_weight <= 1:
+        raise ValueError(f"anchor_weight is {anchor_weight}; expected a number in (0, 1]")
     A, B = translation._own_anchors(X, Y)
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
     _validation.check_choice(translated, "translated", ["queries", "index"])
@@ -177,7 +184,7 @@ def predict_quality(
     n = _validation.check_integer(
         len(A) if n_anchors is None else n_anchors, "n_anchors", minimum=len(A)
     )
-    task = _Task(translation, A, B, rows, translated, k, head)
+    task = _Task(translation, A, B, rows, translated, k, head, _which(rows, A), anchor_weight)
     shares = SHARES if translated == "queries" or len(A) * (1 - SHARES[1]) >= AMONG else FEWER
     curves = {share: task.values(share, random_state) for share in shares}
     names = curves[shares[0]].keys()
@@ -257,6 +264,9 @@ class _Task:
     translated: str
     k: int
     head: Any
+    known: np.ndarray
+    """Which anchor a row of the index is, -1 for none, (n_index,)."""
+    anchor_weight: float
 
     def values(self, share: float, seed: int) -> dict[str, np.ndarray]:
         """Return each measure for each anchor, by maps fitted on ``share`` of the others."""
@@ -300,6 +310,7 @@ class _Task:
         else:
             index, twin = unit_rows(to_target(self.index)), P
             S = T = B @ index.T
+            S[:, (self.known >= 0) & ~np.isin(self.known, part)] *= self.anchor_weight
         same = twin @ index.T > 1 - 1e-5  # the anchor itself may be in the index
         S[same], T[same] = -2, -2
         better = np.sum(own[:, None] < S, axis=1)
@@ -309,6 +320,12 @@ class _Task:
         if self.head is not None:
             found["head"] = self.head.predict(predicted) == self.head.predict(own_rows)
         return {name: values.astype(float) for name, values in found.items()}
+
+
+def _which(X: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Say for each row of X (float32) which anchor it is; -1: none."""
+    place = {row.tobytes(): i for i, row in enumerate(np.ascontiguousarray(anchors, np.float32))}
+    return np.array([place.get(row.tobytes(), -1) for row in np.ascontiguousarray(X)], np.int64)
 
 
 def _parts(n: int, share: float, seed: int) -> Parts:

@@ -15,9 +15,6 @@ from relatum.migration.native_vectors import NativeVectors, embedder
 from relatum.migration.plan import EncoderPart, StorePart, state_folder
 from relatum.stores import Store, open_store
 
-LEAST_OTHERS = 50
-"""Rows of a store that are no anchors, below which anchors are taken as well."""
-
 
 def opened(store: StorePart) -> Store:
     """Open the store of a plan."""
@@ -84,19 +81,11 @@ def paired(
     return rows.X[[place[i] for i in there]], Y
 
 
-def some_rows(store: Store, n: int, seed: int, *, skip: Iterable[str] = ()) -> np.ndarray:
-    """Return vectors of about ``n`` rows drawn at random, in one pass.
-
-    Rows to ``skip`` are left out, such as anchors: what a map makes of these is like no
-    other row. A store that has few others gives them as well.
-    """
-    left_out = set(skip)
-    if store.count() - len(left_out) < LEAST_OTHERS:
-        left_out = set()
+def some_rows(store: Store, n: int, seed: int) -> np.ndarray:
+    """Return vectors of about ``n`` rows drawn at random, in one pass."""
     rng = np.random.default_rng(seed)
     kept: list[np.ndarray] = []
     total = max(1, store.count())
     for rows in store.batches(BATCH, payload=False):
-        drawn = rng.random(len(rows.X)) < n / total
-        kept.append(rows.X[drawn & np.array([i not in left_out for i in rows.ids], bool)])
+        kept.append(rows.X[rng.random(len(rows.X)) < n / total] if n < total else rows.X)
     return np.concatenate(kept)

@@ -104,12 +104,14 @@ class Migration:
         X, Y = paired(self.store, self.natives, ids, plan.store.text,
                       report("embedding anchors", len(ids)))  # fmt: skip
         report("fitting", None)
-        index = some_rows(self.store, INDEX, plan.map.seed, skip=ids)
+        index = some_rows(self.store, INDEX, plan.map.seed)
         found = Translation(plan.map.method, random_state=plan.map.seed)
         found.fit(X, Y, X_background=index[:ENOUGH])
+        tempering = fit_tempering(found, X, Y, plan.map.seed)
         predicted = predict_quality(
-            found, X, Y, index, translated="index", n_items=plan.gate.n_verified
-        ).to_dict()
+            found, X, Y, index, translated="index", n_items=plan.gate.n_verified,
+            anchor_weight=tempering.weight_anchors,
+        ).to_dict()  # fmt: skip
         artifact.save(
             found, self.folder / MAP, predicted=predicted,
             encoder=plan.encoder.old_name or None,
@@ -117,8 +119,7 @@ class Migration:
             target_encoder=plan.encoder.name, target_revision=plan.encoder.revision or None,
         )  # fmt: skip
         with _files.replacing(self.folder / ANCHORS) as temporary, temporary.open("wb") as file:
-            tempering = fit_tempering(found, X, Y, plan.map.seed)._asdict()
-            np.savez(file, ids=np.asarray(ids), X=X, Y=Y, **tempering)
+            np.savez(file, ids=np.asarray(ids), X=X, Y=Y, **tempering._asdict())
         self.note(map_settings=settings)
 
     def about(self, fitted: Fitted) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from relatum.migration._items import (
     sample_ids,
     some_rows,
 )
+from relatum.migration._tempering import fit_tempering
 from relatum.migration._work import INDEX
 from relatum.migration.plan import (
     LEAST,
@@ -98,7 +99,7 @@ def make_plan(
     ids = sample_ids(all_ids(found), min(pilot, n_rows // 2), seed)
     X, Y = paired(found, natives, ids, store.text, progress)
     started = time.monotonic()
-    index = some_rows(found, min(INDEX, n_rows), seed, skip=ids)
+    index = some_rows(found, min(INDEX, n_rows), seed)
     reading = (time.monotonic() - started) / n_rows
     prediction = _predicted(X, Y, index, n_rows, method, seed)
     curve = prediction["curve"]
@@ -138,6 +139,7 @@ def _predicted(
         found = predict_quality(
             fitted, X[:n_known], Y[:n_known], index, translated="index", n_anchors=max(n, n_known),
             n_items=GatePart.n_verified, random_state=seed,
+            anchor_weight=fit_tempering(fitted, X[:n_known], Y[:n_known], seed).weight_anchors,
         )  # fmt: skip
         curve.append({"n_anchors": n, **_figures(found)})
     k = min(10, len(X) - 2)
