@@ -70,8 +70,8 @@ def _rivals() -> Iterator[str]:
         f"{record['time'][:10]}, commit {record['commit'][:9]}. The same anchors and the same "
         "held-out items for all, each package in an environment of its own; ten ordered pairs of "
         "four encoders. Headlines (2,000 held out, 2 draws): R@1, R@10 and overlap@10 with the "
-        "target's own ranking by cosine, the first two also with the inverted softmax. Retention: "
-        "accuracy of heads for 150 intents on translated rows, over that on their own encoder's. "
+        "target's own ranking by cosine, the first two also with the inverted softmax. Retention (one "
+        "draw): accuracy of heads for 150 intents on translated rows, over that on their own encoder's. "
         "A package's settings that are centred by us are not its defaults.\n"
     )
     for n in dict.fromkeys(row[0] for row in record["rows"]):
