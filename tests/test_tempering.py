@@ -24,7 +24,7 @@ def test_a_perfect_translation_leaves_native_rows_as_they_are() -> None:
     X = rng.normal(size=(300, 12))
     Y = X @ np.linalg.qr(rng.normal(size=(12, 12)))[0]
     found = fit_tempering(Translation("procrustes").fit(X, Y), X, Y)
-    assert min(found.weight_native, found.weight_translated) > 0.999
+    assert found.weight_native > 0.999
     np.testing.assert_allclose(found.native(Y), Y, atol=0.1)
 
 
@@ -32,7 +32,6 @@ def test_native_rows_keep_their_norms_and_their_order() -> None:
     X, Y = two_encoders(400, 0.5)
     found = fit_tempering(Translation("procrustes").fit(X, Y), X, Y)
     assert 0.5 < found.weight_native < 0.99
-    assert found.weight_translated == 1
     turned = found.native(Y)
     np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(Y, axis=1), rtol=1e-5)
     Q, B = unit_rows(Y[:50]), unit_rows(Y[50:])
@@ -62,14 +61,13 @@ def test_turned_anchors_leave_the_others_to_be_found(seed: int) -> None:
     assert after[:60].mean() > 0.8
 
 
-@pytest.mark.parametrize("method", ["ridge", "procrustes"])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_mixed_index_ranks_more_as_the_native_one_does(seed: int, method: str) -> None:
+def test_a_mixed_index_ranks_more_as_the_native_one_does(seed: int) -> None:
     X, Y = two_encoders(1500, 0.6, seed)
-    translation = Translation(method).fit(X[:300], Y[:300])
+    translation = Translation("procrustes").fit(X[:300], Y[:300])
     P = np.asarray(translation.transform(X), np.float32)
     found = fit_tempering(translation, X[:300], Y[:300])
-    assert (found.weight_native < 1) == (method == "procrustes")
+    assert found.weight_native < 1
     native = np.zeros(len(X), bool)
     native[:300] = True
     native[900:] = True
@@ -82,3 +80,11 @@ def test_a_mixed_index_ranks_more_as_the_native_one_does(seed: int, method: str)
     fair = np.where(native[:, None], found.native(Y), found.translated(P))
     assert overlap(fair) > overlap(raw)
     assert overlap(fair) > overlap(P) + 0.1
+
+
+def test_native_rows_that_are_not_nearer_stay_as_they_are() -> None:
+    X, Y = two_encoders(1500, 0.6)
+    translation = Translation("ridge").fit(X[:300], Y[:300])
+    found = fit_tempering(translation, X[:300], Y[:300])
+    assert found.weight_native == 1
+    np.testing.assert_array_equal(found.native(Y), np.float32(Y))

@@ -1,11 +1,11 @@
 """Vectors of several kinds in one index, such that their scores can be compared.
 
-A native row is nearer to its neighbours than a translated one, or (where a regression has
-drawn all rows together) less near, so that one kind pushes the other down wherever both are.
-So do the anchors' own rows, which the map was fitted to bring where they belong. The nearer
-kind is therefore turned a little, in a direction in which no query lies: by as much as brings
-the cosines of near neighbours to those of the other kind. The order of rows of one kind among
-themselves stays as it was.
+Where a translation gives rows that lie less near to queries than native ones do, native rows
+push translated ones down wherever both are. So do the anchors' own rows, which the map was
+fitted to bring where they belong. The nearer kind is therefore turned a little, in a direction
+in which no query lies: by as much as brings the cosines of near neighbours to those of
+translated rows. The order of rows of one kind among themselves stays as it was. Where native
+rows are not nearer (a regression draws its rows together) all stay as they are.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ class Tempering(NamedTuple):
 
     weight_native: float
     """The cosine between a native row and what is written of it, in (0, 1]."""
-    weight_translated: float
-    """The same of a translated row; one of the two is 1."""
     weight_anchors: float
-    """By how much less an anchor's translated row is near than another, in (0, 1]."""
+    """The same of an anchor's translated row."""
     direction: np.ndarray
     """A unit vector of the new space, in which its rows hardly lie."""
 
@@ -45,9 +43,9 @@ class Tempering(NamedTuple):
 
         ``anchors`` (n,) says of which rows the map knows the native ones.
         """
-        weights = np.full(len(Y), self.weight_translated)
+        weights = np.ones(len(Y))
         if anchors is not None:
-            weights[anchors] *= self.weight_anchors
+            weights[anchors] = self.weight_anchors
         return self._turned(Y, weights)
 
     def _turned(self, Y: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -76,8 +74,7 @@ def fit_tempering(
     native, translated, own = (max(_near(B @ M.T), LEAST) for M in (B, P, known))
     direction = np.linalg.eigh(B.T @ B)[1][:, 0]
     return Tempering(
-        min(translated / native, 1.0), min(native / translated, 1.0), min(translated / own, 1.0),
-        direction.astype(np.float32),
+        min(translated / native, 1.0), min(translated / own, 1.0), direction.astype(np.float32),
     )  # fmt: skip
 
 

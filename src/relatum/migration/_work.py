@@ -89,8 +89,8 @@ class Migration:
             anchors = np.load(self.folder / ANCHORS, allow_pickle=False)
             ids, X, Y = anchors["ids"].tolist(), anchors["X"], anchors["Y"]
             tempering = Tempering(
-                float(anchors["weight_native"]), float(anchors["weight_translated"]),
-                float(anchors["weight_anchors"]), anchors["direction"],
+                float(anchors["weight_native"]), float(anchors["weight_anchors"]),
+                anchors["direction"],
             )  # fmt: skip
         manifest = artifact.read_manifest(self.folder / MAP)
         return Fitted(
@@ -131,7 +131,7 @@ class Migration:
             "of": self.store.url, "map": fitted.checksum, "method": fitted.translation.method_,
             "n_anchors": len(fitted.anchors),
             "native_weight": round(fitted.tempering.weight_native, 6),
-            "translated_weight": round(fitted.tempering.weight_translated, 6),
+            "anchor_weight": round(fitted.tempering.weight_anchors, 6),
             "normalized": self.plan.run.normalize,
             "predicted": {name: predicted[name] for name in ("recall_1", "recall_k", "overlap_k")},
             "relatum_version": relatum.__version__,

@@ -118,8 +118,8 @@ def backfill(
 
     The anchors come first, for they are embedded already; then items in the order of
     (1 - coverage) · (1 + times queried): those that the anchors cover least and that are
-    asked for most. Vectors are turned a little (``native_weight`` and ``translated_weight`` of
-    what the shadow says of them) in a direction in which no query lies, such that cosines of
+    asked for most. Vectors are turned a little (``native_weight`` of what the
+    shadow says of them) in a direction in which no query lies, such that cosines of
     native and translated ones can be compared; the order within a kind stays.
 
     Parameters

@@ -25,7 +25,6 @@ from relatum.quality import Estimate
 from relatum.translation import Translation
 
 CHOICES = {"dataset": ITEMS}
-K = 10
 MEASURES = {"recall_1": "recall_1", "recall_10": "recall_k", "overlap_10": "overlap_k"}
 """Names of rows, and of attributes."""
 
@@ -108,6 +107,7 @@ def mix_natives(
     same_coordinates: list[str],
     n_anchors: int,
     native: float,
+    k: int,
     seed: int,
 ) -> list[Row]:
     """Put native rows among translated ones, as they are and turned.
@@ -115,8 +115,8 @@ def mix_natives(
     A share ``native`` of the index is native, the anchors among them. Rows for each
     ``index``: ``translated`` (none is native), the same with ``anchors turned``, ``native as
     they are`` and ``native turned``; ``recall_1``, how many of the translated rows their own
-    native vector finds first, ``recall_1_all``, how many of all rows, and ``overlap_10``, the
-    share of the ten nearest of every item that are so natively.
+    native vector finds first, ``recall_1_all``, how many of all rows, and ``overlap``, the
+    share of the ``k`` nearest of every item that are so natively.
     """
     spaces = item_spaces(run, dataset, encoders)
     n = len(next(iter(spaces.values())))
@@ -129,7 +129,7 @@ def mix_natives(
         if not about["shared"]:
             X, Y = spaces[source], unit_rows(spaces[target])
             for name, index in _indexes(X, Y, anchors, own):
-                rows.append(about | {"index": name, **_found(Y, unit_rows(index), own)})
+                rows.append(about | {"index": name, **_found(Y, unit_rows(index), own, k)})
     return rows
 
 
@@ -148,7 +148,7 @@ def _indexes(
     yield "native turned", np.where(own[:, None], tempering.native(Y), tempering.translated(P))
 
 
-def _found(Y: np.ndarray, index: np.ndarray, own: np.ndarray) -> Row:
+def _found(Y: np.ndarray, index: np.ndarray, own: np.ndarray, k: int) -> Row:
     """Search an index by every item's native vector."""
     S, T = Y @ index.T, Y @ Y.T
     first = S.argmax(axis=1) == np.arange(len(Y))
@@ -157,5 +157,5 @@ def _found(Y: np.ndarray, index: np.ndarray, own: np.ndarray) -> Row:
     return {
         "recall_1": _rounded(first[~own].mean()),
         "recall_1_all": _rounded(first.mean()),
-        "overlap_10": _rounded(shared_nearest(S, T, K).mean()),
+        "overlap": _rounded(shared_nearest(S, T, k).mean()),
     }
