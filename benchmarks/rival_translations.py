@@ -35,7 +35,7 @@ from relatum.paper.data_items import item_spaces
 from relatum.paper.data_text import load_texts
 from relatum.paper.encoders_text import encode
 from relatum.paper.runner import Run
-from relatum.paper.tasks_translation import _head as fitted_head
+from relatum.paper.tasks_translation import fitted_head
 from relatum.translation_scores import retrieval_quality
 
 ENCODERS = ["WordLlama", "MiniLM-L3", "USE", "MiniLM-L6"]

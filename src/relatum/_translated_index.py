@@ -35,6 +35,13 @@ def overlap_among(
     return found
 
 
+def anchors_among(X: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Say for each row of an index, not yet translated, which anchor it is; -1: none."""
+    X, anchors = (np.ascontiguousarray(M, np.float32) for M in (X, anchors))
+    place = {row.tobytes(): i for i, row in enumerate(anchors)}
+    return np.array([place.get(row.tobytes(), -1) for row in X], np.int64)
+
+
 def shared_nearest(S: np.ndarray, T: np.ndarray, k: int) -> np.ndarray:
     """Return the share of the k largest of each row of T that are among those of S."""
     a, b = (np.argpartition(-M, k - 1, axis=1)[:, :k] for M in (S, T))

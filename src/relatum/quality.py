@@ -19,7 +19,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum._held_out import Parts
-from relatum._translated_index import AMONG, overlap_among, shared_nearest
+from relatum._translated_index import AMONG, anchors_among, overlap_among, shared_nearest
 from relatum.projection import fit_projection, project
 from relatum.translation import Translation
 
@@ -184,7 +184,9 @@ def predict_quality(
     n = _validation.check_integer(
         len(A) if n_anchors is None else n_anchors, "n_anchors", minimum=len(A)
     )
-    task = _Task(translation, A, B, rows, translated, k, head, _which(rows, A), anchor_weight)
+    task = _Task(
+        translation, A, B, rows, translated, k, head, anchors_among(rows, A), anchor_weight
+    )
     shares = SHARES if translated == "queries" or len(A) * (1 - SHARES[1]) >= AMONG else FEWER
     curves = {share: task.values(share, random_state) for share in shares}
     names = curves[shares[0]].keys()
@@ -320,12 +322,6 @@ class _Task:
         if self.head is not None:
             found["head"] = self.head.predict(predicted) == self.head.predict(own_rows)
         return {name: values.astype(float) for name, values in found.items()}
-
-
-def _which(X: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Say for each row of X (float32) which anchor it is; -1: none."""
-    place = {row.tobytes(): i for i, row in enumerate(np.ascontiguousarray(anchors, np.float32))}
-    return np.array([place.get(row.tobytes(), -1) for row in np.ascontiguousarray(X)], np.int64)
 
 
 def _parts(n: int, share: float, seed: int) -> Parts:

@@ -18,6 +18,7 @@ from relatum import _files, artifact
 from relatum._gemm import unit_rows
 from relatum._journal import LOCK, _Lock
 from relatum._principal_axes import ENOUGH
+from relatum._translated_index import anchors_among
 from relatum.migration._items import all_ids, natives_of, opened, paired, sample_ids, some_rows
 from relatum.migration._tempering import Tempering, fit_tempering
 from relatum.migration.filling import write_native
@@ -68,11 +69,9 @@ class Migration:
         write_json(self.folder / STATUS, self.status | about)
 
     def translate(self, fitted: Fitted) -> Callable[[np.ndarray], np.ndarray]:
-        anchors = set(_row_bytes(fitted.X))
-
         def apply(X: np.ndarray) -> np.ndarray:
             Y = np.asarray(fitted.translation.transform(X))
-            known = np.array([row in anchors for row in _row_bytes(X)], bool)
+            known = anchors_among(X, fitted.X) >= 0
             return fitted.tempering.translated(
                 unit_rows(Y) if self.plan.run.normalize else Y, known
             )
@@ -145,11 +144,6 @@ class Migration:
                 f"{self.shadow.name} was filled by another map ({made_by}); give run.shadow "
                 "another name, or begin anew (--restart)"
             )
-
-
-def _row_bytes(X: np.ndarray) -> Iterator[bytes]:
-    """Yield what tells a row from others."""
-    return (row.tobytes() for row in np.ascontiguousarray(X, np.float32))
 
 
 def silent(doing: str, total: int | None) -> Callable[[int], object]:

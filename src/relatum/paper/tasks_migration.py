@@ -20,7 +20,7 @@ from relatum.migration._tempering import fit_tempering
 from relatum.paper.data_items import ITEMS, item_spaces
 from relatum.paper.experiment import Row
 from relatum.paper.runner import Run
-from relatum.paper.tasks_translation import _pairs, _rounded
+from relatum.paper.tasks_translation import ordered_pairs, rounded
 from relatum.quality import Estimate
 from relatum.translation import Translation
 
@@ -50,7 +50,7 @@ def migrate_stores(
     rng = np.random.default_rng([seed, zlib.crc32(b"migration")])
     chosen = np.sort(rng.permutation(n_found)[: n_items or n_found])
     rows: list[Row] = []
-    for source, target, about in _pairs(run, encoders, same_coordinates):
+    for source, target, about in ordered_pairs(run, encoders, same_coordinates):
         if not about["shared"]:
             X, Y = spaces[source][chosen], spaces[target][chosen]
             with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -73,16 +73,16 @@ def _migrated(folder: Path, X: np.ndarray, Y: np.ndarray, n_anchors: int, seed: 
     found, _ = verify(path)
     row: Row = {"n_rows": len(X), "method": ran.method, "whole": int(ran.held.whole),
                 "seconds": round(time.perf_counter() - started, 1)}  # fmt: skip
-    row["overlap_10_staying"] = _rounded(found.overlap_staying)
+    row["overlap_10_staying"] = rounded(found.overlap_staying)
     curve = [c for c in plan.predicted["curve"] if c["n_anchors"] == n_anchors]
     for name, attribute in MEASURES.items():
         estimate: Estimate = getattr(found, attribute)
         predicted: Estimate = getattr(found.predicted, attribute)
         row |= {
-            name: _rounded(estimate.value),
-            f"{name}_predicted": _rounded(predicted.value),
-            f"{name}_low": _rounded(predicted.low),
-            f"{name}_high": _rounded(predicted.high),
+            name: rounded(estimate.value),
+            f"{name}_predicted": rounded(predicted.value),
+            f"{name}_low": rounded(predicted.low),
+            f"{name}_high": rounded(predicted.high),
             f"{name}_inside": int(predicted.low <= estimate.value <= predicted.high),
         }
         for point in curve:
@@ -125,7 +125,7 @@ def mix_natives(
     own = np.zeros(n, bool)
     own[order[: max(n_anchors, round(native * n))]] = True
     rows: list[Row] = []
-    for source, target, about in _pairs(run, encoders, same_coordinates):
+    for source, target, about in ordered_pairs(run, encoders, same_coordinates):
         if not about["shared"]:
             X, Y = spaces[source], unit_rows(spaces[target])
             for name, index in _indexes(X, Y, anchors, own):
@@ -155,7 +155,7 @@ def _found(Y: np.ndarray, index: np.ndarray, own: np.ndarray, k: int) -> Row:
     np.fill_diagonal(S, -2)
     np.fill_diagonal(T, -2)
     return {
-        "recall_1": _rounded(first[~own].mean()),
-        "recall_1_all": _rounded(first.mean()),
-        "overlap": _rounded(shared_nearest(S, T, k).mean()),
+        "recall_1": rounded(first[~own].mean()),
+        "recall_1_all": rounded(first.mean()),
+        "overlap": rounded(shared_nearest(S, T, k).mean()),
     }

@@ -95,7 +95,7 @@ def translate_items(
     spaces = item_spaces(run, dataset, encoders)
     pool, test = _split(len(next(iter(spaces.values()))), n_test, seed)
     rows: list[Row] = []
-    for source, target, about in _pairs(run, encoders, same_coordinates):
+    for source, target, about in ordered_pairs(run, encoders, same_coordinates):
         X, Y = spaces[source], spaces[target]
         chosen = pool[_select(X[pool], n_anchors, anchor_method, seed)]
         for method in methods:
@@ -131,15 +131,15 @@ def translate_heads(
     X = {name: encode(run, name, train.texts) for name in encoders}
     Z = {name: encode(run, name, test.texts) for name in encoders}
     y, y_test = np.asarray(train.labels)[kept], np.asarray(test.labels)
-    heads = {name: _head(X[name][kept], y) for name in encoders}
+    heads = {name: fitted_head(X[name][kept], y) for name in encoders}
     native = {name: float(heads[name].score(Z[name], y_test)) for name in encoders}
     rows: list[Row] = []
-    for source, target, about in _pairs(run, encoders, same_coordinates):
+    for source, target, about in ordered_pairs(run, encoders, same_coordinates):
         A, B = X[source][anchors], X[target][anchors]
         for method in methods:
             if method in SPACES:
                 P, T = _relative_rows(method, (A, B), (Z[source], X[target][kept]))
-                score = _head(T, y).score(P, y_test)
+                score = fitted_head(T, y).score(P, y_test)
             else:
                 known = None
                 if method.endswith(BACKGROUND):
@@ -150,15 +150,15 @@ def translate_heads(
                 about
                 | {
                     "method": method,
-                    "accuracy": _rounded(score),
-                    "native": _rounded(native[target]),
-                    "retention": _rounded(score / native[target]),
+                    "accuracy": rounded(score),
+                    "native": rounded(native[target]),
+                    "retention": rounded(score / native[target]),
                 }
             )
     return rows
 
 
-def _head(X: np.ndarray, y: np.ndarray) -> Any:
+def fitted_head(X: np.ndarray, y: np.ndarray) -> Any:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -219,7 +219,7 @@ def grow_items(
     rest = order[n_seeds + both :]
     sides = [np.concatenate([shared, rest[i::2][: n_items - both]]) for i in (0, 1)]
     rows: list[Row] = []
-    for source, target, about in _pairs(run, encoders, same_coordinates):
+    for source, target, about in ordered_pairs(run, encoders, same_coordinates):
         X, Y = spaces[source], spaces[target]
         x, y = X[sides[0]], Y[sides[1]]
         started = time.perf_counter()
@@ -235,8 +235,8 @@ def grow_items(
             | {
                 "found": int(grown.found),
                 "n_pairs": len(grown.pairs),
-                "right": _rounded(np.mean(right)) if len(right) else None,
-                "agreement": _rounded(grown.agreement),
+                "right": rounded(np.mean(right)) if len(right) else None,
+                "agreement": rounded(grown.agreement),
                 "growing_seconds": round(seconds, 1),
                 **_fields(retrieval_quality(R[:both], T, K, penalty=penalty, native=y), ""),
             }
@@ -244,7 +244,7 @@ def grow_items(
     return rows
 
 
-def _pairs(
+def ordered_pairs(
     run: Run, encoders: Sequence[str], same_coordinates: Sequence[str]
 ) -> Iterator[tuple[str, str, Row]]:
     """Ordered pairs of encoders with the fields of their rows; says how many are done."""
@@ -297,7 +297,7 @@ def _measured(
     soft = retrieval_quality(P, T, K, native=Y, penalty=hubness_penalty(T, P))
     csls = retrieval_quality(P, T, K, native=Y, penalty=hubness_penalty(T, P, correction="csls"))
     row |= _fields(plain, "") | _fields(soft, "_softmax")
-    row["recall_1_csls"] = _rounded(csls.recall_1)
+    row["recall_1_csls"] = rounded(csls.recall_1)
     for name in ("recall_1", "recall_10", "overlap_10"):
         if f"{name}_low" in row:
             row[f"{name}_inside"] = int(row[f"{name}_low"] <= row[name] <= row[f"{name}_high"])
@@ -306,9 +306,9 @@ def _measured(
 
 def _fields(quality: RetrievalQuality, suffix: str) -> Row:
     return {
-        f"recall_1{suffix}": _rounded(quality.recall_1),
-        f"recall_10{suffix}": _rounded(quality.recall_k),
-        f"overlap_10{suffix}": _rounded(quality.overlap_k),
+        f"recall_1{suffix}": rounded(quality.recall_1),
+        f"recall_10{suffix}": rounded(quality.recall_k),
+        f"overlap_10{suffix}": rounded(quality.overlap_k),
     }
 
 
@@ -321,10 +321,10 @@ def _predicted(
     for name, estimate in (("recall_1", found.recall_1), ("recall_10", found.recall_k),
                            ("overlap_10", found.overlap_k)):  # fmt: skip
         if estimate is not None:
-            yield f"{name}_predicted", _rounded(estimate.value)
-            yield f"{name}_low", _rounded(estimate.low)
-            yield f"{name}_high", _rounded(estimate.high)
+            yield f"{name}_predicted", rounded(estimate.value)
+            yield f"{name}_low", rounded(estimate.low)
+            yield f"{name}_high", rounded(estimate.high)
 
 
-def _rounded(value: Any) -> float:
+def rounded(value: Any) -> float:
     return round(float(value), 4)

@@ -48,7 +48,7 @@ def _names(db: Any) -> list[str]:
             return found
 
 
-class LanceStore:
+class LanceStore(tables.TableStore):
     """A table of LanceDB."""
 
     def __init__(self, db: Any, name: str, url: str, vector: str | None, id: str | None) -> None:
@@ -70,17 +70,6 @@ class LanceStore:
 
     def state(self) -> str | None:
         return str(self.table.version)
-
-    def ids(self) -> Iterator[list[str]]:
-        for table in self._read([self.columns.id], 65_536):
-            yield tables.ids_of(table.column(0))
-
-    def batches(self, size: int, *, payload: bool = True) -> Iterator[Rows]:
-        for table in self._read(self._wanted(payload), size):
-            yield tables.rows_of(table, self.columns, self.url, self.n_features)
-
-    def _wanted(self, payload: bool) -> list[str]:
-        return [self.columns.id, self.columns.vector, *(self.fields if payload else [])]
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[Any]:
         """Yield Arrow tables of the version that is the newest now."""

@@ -35,7 +35,7 @@ def open_parquet(place: str, name: str, *, url: str, vector: str | None, id: str
     return ParquetStore(Path(place), url, vector, id)
 
 
-class ParquetStore:
+class ParquetStore(tables.TableStore):
     """A folder of Parquet files of one schema."""
 
     def __init__(self, folder: Path, url: str, vector: str | None, id: str | None) -> None:
@@ -62,17 +62,6 @@ class ParquetStore:
 
     def state(self) -> str | None:
         return json.dumps([table.fingerprint() for table in _tables(self.folder)])
-
-    def ids(self) -> Iterator[list[str]]:
-        for table in self._read([self.columns.id], 65_536):
-            yield tables.ids_of(table.column(0))
-
-    def batches(self, size: int, *, payload: bool = True) -> Iterator[Rows]:
-        for table in self._read(self._wanted(payload), size):
-            yield tables.rows_of(table, self.columns, self.url, self.n_features)
-
-    def _wanted(self, payload: bool) -> list[str]:
-        return [self.columns.id, self.columns.vector, *(self.fields if payload else [])]
 
     def _read(self, columns: Sequence[str], size: int) -> Iterator[Any]:
         for table in _tables(self.folder):

@@ -36,6 +36,30 @@ class Columns(NamedTuple):
     others: list[str]
 
 
+class TableStore:
+    """Reading of a store that gives Arrow tables; how, each says itself (``_read``)."""
+
+    url: str
+    columns: Columns
+    fields: list[str]
+    n_features: int
+
+    def _read(self, columns: Sequence[str], size: int) -> Iterator[Any]:
+        """Yield Arrow tables of at most ``size`` rows."""
+        raise NotImplementedError
+
+    def ids(self) -> Iterator[list[str]]:
+        for table in self._read([self.columns.id], 65_536):
+            yield ids_of(table.column(0))
+
+    def batches(self, size: int, *, payload: bool = True) -> Iterator[Rows]:
+        for table in self._read(self._wanted(payload), size):
+            yield rows_of(table, self.columns, self.url, self.n_features)
+
+    def _wanted(self, payload: bool) -> list[str]:
+        return [self.columns.id, self.columns.vector, *(self.fields if payload else [])]
+
+
 def columns_of(schema: Any, vector: str | None, id: str | None, name: str) -> Columns:
     """Find vectors and ids in a schema, or say what there is."""
     vector = _columns.list_column(schema, vector, name)
