@@ -36,7 +36,7 @@ def unit(M):
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_its_cosines_are_the_weighted_mean_of_both(weight):
-    space = CommonSpace(weight=weight).fit(X[:N], Y[:N], **KNOWN)
+    space = CommonSpace(weight=weight, n_soft=0).fit(X[:N], Y[:N], **KNOWN)
     P, T = space.transform(X[REST]), space.transform_target(Y[REST])
     assert P.shape == T.shape == (460, space.n_features_out_)
     assert P.dtype == np.float32
@@ -49,11 +49,31 @@ def test_its_cosines_are_the_weighted_mean_of_both(weight):
 
 
 def test_it_finds_more_than_either():
-    space = CommonSpace().fit(X[:N], Y[:N], **KNOWN)
+    space = CommonSpace(n_soft=0).fit(X[:N], Y[:N], **KNOWN)
     R, S = (relatum.relative_projection(M[REST], M[:N], **RELATIVE) for M in (X, Y))
     both = found(space.transform(X[REST]), space.transform_target(Y[REST]))
     assert both > found(R, S)
     assert both > space.translation_.score(X[REST], Y[REST])
+
+
+def test_soft_pairs_count_for_half_and_find_more():
+    few = 15
+    plain = CommonSpace(n_soft=0).fit(X[:few], Y[:few], **KNOWN)
+    space = CommonSpace(n_soft=150).fit(X[:few], Y[:few], **KNOWN)
+    assert space.n_features_out_ == plain.n_features_out_ + few + 300
+    P, T = space.transform(X[REST]), space.transform_target(Y[REST])
+    assert P.shape == T.shape == (460, space.n_features_out_)
+    np.testing.assert_allclose(np.linalg.norm(T, axis=1), 1, rtol=1e-5)
+    p, t = plain.transform(X[REST]), plain.transform_target(Y[REST])
+    n = plain.n_features_out_
+    np.testing.assert_allclose(P[:, :n], p * np.sqrt(0.5), atol=1e-5)
+    np.testing.assert_allclose(T[:, :n], t * np.sqrt(0.5), atol=1e-5)
+    assert found(P, T) > found(p, t) + 0.03
+
+
+def test_without_other_rows_of_both_encoders_there_are_no_soft_pairs():
+    for known in ({}, {"X_background": KNOWN["X_background"]}):
+        assert CommonSpace().fit(X[:N], Y[:N], **known).n_features_out_ == N + 36
 
 
 def test_wrong_anchors_are_in_neither():
@@ -83,6 +103,8 @@ def test_what_is_refused():
         CommonSpace().transform(X)
     with pytest.raises(ValueError, match=r"weight is 1\.5; expected a number from 0 to 1"):
         CommonSpace(weight=1.5).fit(X[:N], Y[:N])
+    with pytest.raises(ValueError, match="n_soft is -1; expected at least 0"):
+        CommonSpace(n_soft=-1).fit(X[:N], Y[:N])
     with pytest.raises(ValueError, match="method is 'best'"):
         CommonSpace("best").fit(X[:N], Y[:N])
     space = CommonSpace().fit(X[:N], Y[:N])

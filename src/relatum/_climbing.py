@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -18,10 +19,8 @@ from relatum._principal_axes import PrincipalAxes
 
 LEVELS = (8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 200, 256)
 """Numbers of principal axes."""
-COARSE = 40
-"""Up to that many axes Sinkhorn's assignment may be used."""
 AGAIN = 20
-"""From how many axes the climb begins again, with the assignment of the climb before."""
+"""From how many axes a climb begins that has an assignment to begin with."""
 STEPS = 4
 """Assignments at each level."""
 TEMPERATURE = 0.02
@@ -48,24 +47,23 @@ def climbs(
     b: np.ndarray,
     first: np.ndarray,
     later: np.ndarray,
-    sinkhorn: bool,
+    start: np.ndarray | None = None,
 ) -> Iterator[Climb]:
     """Climb again and again, each time from the assignment that the climb before ended in.
 
     At each level both sides are turned onto each other by ``isometry(A' diag(w) B + X' P Y)``,
     A and B being the given pairs of points and P a soft assignment of the items. ``first``
-    and ``later`` are the weights w in the first climb and after it. With ``sinkhorn`` the
-    first climb makes P doubly stochastic while axes are few, so that every item pulls.
+    and ``later`` are the weights w in the first climb and after it. ``start`` is the P that
+    the first climb begins with; without it, it begins with the pairs alone.
     """
     to_x, to_y = (PrincipalAxes.of(side, LEVELS[-1]) for side in (x, y))
     fx, fy, ga, gb = to_x(x), to_y(y), to_x(a), to_y(b)
     widest = min(fx.shape[1], fy.shape[1])
     levels = [k for k in LEVELS if k < widest] + [widest]
-    P: np.ndarray | None = None
+    P = start
     before = np.full(len(x), -1)
-    while True:
-        weights = (first if P is None else later).astype(fx.dtype)[:, None]
-        coarse = COARSE if sinkhorn and P is None else 0
+    for weights in chain([first], repeat(later)):
+        weights = weights.astype(fx.dtype)[:, None]
         for k in levels if P is None else [k for k in levels if k >= min(AGAIN, widest)]:
             for _ in range(STEPS):
                 product = (weights * ga[:, :k]).T @ gb[:, :k]
@@ -73,7 +71,7 @@ def climbs(
                     product += fx[:, :k].T @ (P @ fy[:, :k])
                 turn = isometry(product)
                 S = unit_rows(fx[:, :k] @ turn) @ unit_rows(fy[:, :k]).T
-                P = _doubly_stochastic(S) if k <= coarse else _odds(S)
+                P = _odds(S)
         mutual, nearest = mutual_nearest(S)
         now = np.where(mutual, nearest, -1)
         stayed = float(np.mean(now[mutual] == before[mutual])) if mutual.any() else 0.0
@@ -95,21 +93,8 @@ def _found(a: np.ndarray, b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.nda
     return np.asarray((ahead[0].max(axis=1) < own) & (ahead[1].max(axis=1) < own))
 
 
-def _kernel(S: np.ndarray) -> np.ndarray:
-    # rows and columns without any near item still have a sum
-    return np.asarray(np.exp((S - 1) / TEMPERATURE) + np.finfo(S.dtype).tiny)
-
-
-def _doubly_stochastic(S: np.ndarray) -> np.ndarray:
-    """Return soft weights of pairs whose rows and columns sum to 1 (Sinkhorn, three times)."""
-    P = _kernel(S)
-    for _ in range(3):
-        P /= P.sum(axis=1, keepdims=True)
-        P /= P.sum(axis=0, keepdims=True)
-    return P
-
-
 def _odds(S: np.ndarray) -> np.ndarray:
     """Return soft weights of pairs: large where each is the other's first choice."""
-    P = _kernel(S)
+    # rows and columns without any near item still have a sum
+    P = np.exp((S - 1) / TEMPERATURE) + np.finfo(S.dtype).tiny
     return np.asarray(P / np.sqrt(P.sum(axis=1, keepdims=True) * P.sum(axis=0, keepdims=True)))

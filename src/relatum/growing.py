@@ -12,6 +12,8 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._climbing import Climb, climbs
 from relatum._matched_pairs import agreement, drawn_items, polished
+from relatum._soft_pairs import transport_plan
+from relatum.common_space import CommonSpace
 
 __all__ = ["Grown", "Round", "grow_anchors"]
 
@@ -27,8 +29,8 @@ AGREEMENT = 0.4
 """Share of the pairs in common that two runs must give the same counterpart."""
 SAMPLE = 0.9
 """Share of the items of each side that the other run sees."""
-ENOUGH_SEEDS = 40
-"""From that many on, a fifth of the seeds is enough to check with."""
+CHECKED_BY = 10
+"""Seeds that are enough to check with, of twice as many or more; a fifth of many."""
 SEEDS_FOUND = 0.3
 """Share of those seeds that climbs without them must find."""
 
@@ -84,17 +86,19 @@ def grow_anchors(
 ) -> Grown:
     """Find which unpaired items of two encoders are the same, from a few that are known.
 
-    Both sides are seen through their own principal axes, the few strongest first, and
-    turned onto each other by ``isometry(w A' B + X' P Y)``, A and B being the seeds and P a
-    soft assignment of the items to each other: what the coarse match gets right decides
-    the finer one. On few axes P is doubly stochastic (Sinkhorn): every item pulls. On more
-    it is the square root of softmax over rows times softmax over columns, so that items
-    without a counterpart weigh little. The climb begins anew with the assignment that it
-    ended in, until that rests. The last rounds project both sides onto the pairs found so
-    far, with a polynomial kernel, whitened.
+    The seeds and the spread of both sides give a common space
+    (:class:`relatum.common_space.CommonSpace`), and a transport plan between what it shows
+    of them the first assignment P: rows of one side, and the mean of the rows of the other
+    that each most resembles. Then both sides are seen through their own principal axes, the
+    few strongest first, and turned onto each other by ``isometry(w A' B + X' P Y)``, A and B
+    being the seeds: what the coarse match gets right decides the finer one. P becomes the
+    square root of softmax over rows times softmax over columns, so that items without a
+    counterpart weigh little. The climb begins anew with the assignment that it ended in,
+    until that rests. The last rounds project both sides onto the pairs found so far, with a
+    polynomial kernel, whitened.
 
-    Another run lacks a tenth of the items of each side and the Sinkhorn start, and after its
-    first climb it goes on without the seeds (of 40 or more: without a fifth of them), so
+    Another run lacks a tenth of the items of each side, and after its first climb it goes on
+    without some of the seeds (a fifth of them and at least 10; all of fewer than 20), so
     that they can check it: as many climbs are made as find most of them. Where it finds
     less than 30 % of those seeds, or says the same as the run with all items and seeds of
     less than 40 % of the pairs that both find, ``found`` is False, and there are no pairs.
@@ -118,12 +122,13 @@ def grow_anchors(
     ------
     TypeError, ValueError
         Seeds that do not match, fewer than 5, features that do not match, NaN, infinity,
-        fewer than 50 items on a side, a ``wrong`` outside (0, 1].
+        fewer than 50 items on a side, a ``wrong`` outside (0, 1]. Warns of seeds that do
+        not look parallel.
 
     References
     ----------
     The coarse-to-fine scheme is that of Melzi et al., *ZoomOut: spectral upsampling for
-    efficient shape correspondence*, SIGGRAPH Asia 2019; soft assignments: Cuturi,
+    efficient shape correspondence*, SIGGRAPH Asia 2019; the transport plan: Cuturi,
     *Sinkhorn distances*, NeurIPS 2013.
 
     Examples
@@ -145,13 +150,14 @@ def grow_anchors(
         _validation.check_same_features(M, name, seed, f"{name}_seeds")
     a, b = (_array.to_numpy(s).astype(np.float32) for s in seeds)
     x_part, y_part = (np.sort(rng.permutation(len(M))[: int(SAMPLE * len(M))]) for M in (x, y))
-    held = rng.permutation(len(a))[: len(a) // 5] if len(a) >= ENOUGH_SEEDS else np.arange(len(a))
+    n_held = max(CHECKED_BY, len(a) // 5) if len(a) >= 2 * CHECKED_BY else len(a)
+    held = rng.permutation(len(a))[:n_held]
     weights = np.full(len(a), SEED_WEIGHT)
     later = np.where(np.isin(np.arange(len(a)), held), 0.0, weights)
-    run = climbs(x[x_part], y[y_part], a, b, weights, later, False)
+    run = _climbs(x[x_part], y[y_part], a, b, weights, later)
     T, rounds = _checked(_told(run, "run 1 of 2", progress), held)
     n_climbs = 1 + int(np.argmax([r.seeds for r in rounds]))
-    run = climbs(x, y, a, b, weights, weights, True)
+    run = _climbs(x, y, a, b, weights, weights)
     for climb in islice(_told(run, "run 2 of 2", progress), n_climbs):
         S = climb.similarities
     same = agreement(S, T, x_part, y_part)
@@ -160,6 +166,15 @@ def grow_anchors(
     pairs, margins = polished(S, x, y, a, b, wrong, random_state)
     pairs = np.stack([rows[i][pairs[:, i]] for i in (0, 1)], axis=1)
     return Grown(pairs, margins, True, same, rounds)
+
+
+def _climbs(
+    x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, first: np.ndarray, later: np.ndarray
+) -> Iterator[Climb]:
+    """Climb from a transport plan between what the seeds' common space shows of both sides."""
+    space = CommonSpace(n_soft=0).fit(a, b, X_background=x, y_background=y)
+    scores = space.transform(x) @ space.transform_target(y).T
+    yield from climbs(x, y, a, b, first, later, transport_plan(x, y, a, b, scores))
 
 
 def _told(run: Iterator[Climb], label: str, progress: Callable[[str], object]) -> Iterator[Climb]:

@@ -142,7 +142,7 @@ def _from_centres(x: np.ndarray, y: np.ndarray, k: int, seed: int) -> np.ndarray
     """Return how near items are to each other after climbs that came to rest, if any did."""
     for a, b in islice(_assigned_centres(x, y, min(k, len(x) // 5, len(y) // 5), seed), KEPT):
         weights = np.full(len(a), CENTRE_WEIGHT)
-        run = climbs(x, y, a, b, weights, np.zeros(len(a)), sinkhorn=False)
+        run = climbs(x, y, a, b, weights, np.zeros(len(a)))
         for i, climb in enumerate(islice(run, CLIMBS)):
             if climb.stayed >= RESTED:
                 return climb.similarities

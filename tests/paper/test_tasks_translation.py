@@ -73,6 +73,15 @@ def test_anchors_may_be_chosen(run):
     assert min(r["recall_1"] for r in rows) > 0.7
 
 
+def test_common_spaces_are_told_apart(run):
+    names = ["common space", "common space, background", "common space, soft pairs"]
+    rows = translate(run, methods=names, n_anchors=12, encoders=["one", "three"])
+    recall = {m: np.mean([r["recall_1"] for r in rows if r["method"] == m]) for m in names}
+    assert recall[names[0]] < recall[names[1]]
+    assert recall[names[1]] != recall[names[2]]
+    assert min(recall.values()) > 0.1
+
+
 @pytest.mark.parametrize("matched", [1.0, 0.5])
 def test_grown_anchors_find_the_items_that_both_sides_have(run, matched):
     rows = task.grow_items(
