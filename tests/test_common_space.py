@@ -36,7 +36,7 @@ def unit(M):
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_its_cosines_are_the_weighted_mean_of_both(weight):
-    space = CommonSpace(weight=weight, n_soft=0).fit(X[:N], Y[:N], **KNOWN)
+    space = CommonSpace("spectral", weight=weight).fit(X[:N], Y[:N], **KNOWN)
     P, T = space.transform(X[REST]), space.transform_target(Y[REST])
     assert P.shape == T.shape == (460, space.n_features_out_)
     assert P.dtype == np.float32
@@ -49,31 +49,33 @@ def test_its_cosines_are_the_weighted_mean_of_both(weight):
 
 
 def test_it_finds_more_than_either():
-    space = CommonSpace(n_soft=0).fit(X[:N], Y[:N], **KNOWN)
+    space = CommonSpace("spectral").fit(X[:N], Y[:N], **KNOWN)
     R, S = (relatum.relative_projection(M[REST], M[:N], **RELATIVE) for M in (X, Y))
     both = found(space.transform(X[REST]), space.transform_target(Y[REST]))
     assert both > found(R, S)
     assert both > space.translation_.score(X[REST], Y[REST])
 
 
-def test_soft_pairs_count_for_half_and_find_more():
-    few = 15
-    plain = CommonSpace(n_soft=0).fit(X[:few], Y[:few], **KNOWN)
-    space = CommonSpace(n_soft=150).fit(X[:few], Y[:few], **KNOWN)
-    assert space.n_features_out_ == plain.n_features_out_ + few + 300
-    P, T = space.transform(X[REST]), space.transform_target(Y[REST])
-    assert P.shape == T.shape == (460, space.n_features_out_)
-    np.testing.assert_allclose(np.linalg.norm(T, axis=1), 1, rtol=1e-5)
-    p, t = plain.transform(X[REST]), plain.transform_target(Y[REST])
-    n = plain.n_features_out_
-    np.testing.assert_allclose(P[:, :n], p * np.sqrt(0.5), atol=1e-5)
-    np.testing.assert_allclose(T[:, :n], t * np.sqrt(0.5), atol=1e-5)
-    assert found(P, T) > found(p, t) + 0.03
+def test_other_rows_of_both_encoders_are_matched_softly():
+    few = 12
+    helped, plain = (CommonSpace(m).fit(X[:few], Y[:few], **KNOWN) for m in (None, "spectral"))
+    assert helped.translation_.method_ == "transport"
+    assert helped.n_features_out_ == few + 36
+    by_helped, by_plain = (
+        found(s.transform(X[REST]), s.transform_target(Y[REST])) for s in (helped, plain)
+    )
+    assert by_helped > by_plain + 0.01
+    P, T = helped.transform(X[REST]), helped.transform_target(Y[REST])
+    for M, by in ((P, 0.4), (T, 0.4)):  # the share of the relative representations
+        np.testing.assert_allclose(np.sum(M[:, :few] ** 2, axis=1), by, rtol=1e-4)
 
 
-def test_without_other_rows_of_both_encoders_there_are_no_soft_pairs():
+def test_without_other_rows_of_both_encoders_nothing_is_matched():
     for known in ({}, {"X_background": KNOWN["X_background"]}):
-        assert CommonSpace().fit(X[:N], Y[:N], **known).n_features_out_ == N + 36
+        space = CommonSpace().fit(X[:N], Y[:N], **known)
+        assert space.translation_.method_ == "spectral"
+        R = space.transform(X[REST])[:, :N]
+        np.testing.assert_allclose(np.sum(R**2, axis=1), 2 / 3, rtol=1e-4)
 
 
 def test_wrong_anchors_are_in_neither():
@@ -103,8 +105,6 @@ def test_what_is_refused():
         CommonSpace().transform(X)
     with pytest.raises(ValueError, match=r"weight is 1\.5; expected a number from 0 to 1"):
         CommonSpace(weight=1.5).fit(X[:N], Y[:N])
-    with pytest.raises(ValueError, match="n_soft is -1; expected at least 0"):
-        CommonSpace(n_soft=-1).fit(X[:N], Y[:N])
     with pytest.raises(ValueError, match="method is 'best'"):
         CommonSpace("best").fit(X[:N], Y[:N])
     space = CommonSpace().fit(X[:N], Y[:N])

@@ -35,13 +35,20 @@ def spaces(n=120, d_x=8, d_y=8, noise=0.0, seed=0):
     return X, turned + rng.normal(size=d_y) + noise * rng.normal(size=(n, d_y))
 
 
+def fit(method, X, Y, n=60):
+    """Fit on the first n rows; all rows are known beside them where a method takes such."""
+    others = method in METHODS and METHODS[method].other_rows
+    known = {"X_background": X, "y_background": Y} if others else {}
+    return Translation(method).fit(X[:n], Y[:n], **known)
+
+
 # ---- laws
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "mean_shift"])
 def test_a_turned_and_moved_space_is_found_again(method):
     X, Y = spaces(n=200)
-    found = Translation(method).fit(X[:100], Y[:100])
+    found = fit(method, X, Y, 100)
     assert found.score(X[100:], Y[100:]) > 0.95
 
 
@@ -63,7 +70,7 @@ def test_mean_shift_moves_and_turns_nothing():
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "mean_shift"])
 def test_any_two_widths(method, d_x, d_y):
     X, Y = spaces(d_x=d_x, d_y=d_y)
-    found = Translation(method).fit(X[:60], Y[:60])
+    found = fit(method, X, Y)
     assert found.transform(X[60:]).shape == (60, d_y)
     assert found.inverse_transform(Y[60:]).shape == (60, d_x)
 
@@ -181,9 +188,10 @@ def test_the_relative_methods_are_the_projection_and_its_inverse():
 
 def test_auto_is_about_as_good_as_the_best_method():
     X, Y = spaces(n=400, d_x=12, d_y=12, noise=0.8)  # less, and every method finds all
-    scores = {m: Translation(m).fit(X[:80], Y[:80]).score(X[80:], Y[80:]) for m in METHODS}
-    auto = Translation().fit(X[:80], Y[:80])
+    scores = {m: fit(m, X, Y, 80).score(X[80:], Y[80:]) for m in METHODS}
+    auto = Translation().fit(X[:80], Y[:80], X_background=X, y_background=Y)
     assert set(auto.scores_) >= set(METHODS)
+    assert "transport" not in Translation().fit(X[:80], Y[:80], X_background=X).scores_
     assert auto.score(X[80:], Y[80:]) >= max(scores.values()) - 0.03
 
 
@@ -223,7 +231,7 @@ def test_lengths_are_restored():
 @pytest.mark.parametrize("method", AFFINE)
 def test_as_affine_is_transform(method):
     X, Y = spaces(noise=0.3)
-    found = Translation(method).fit(X[:60], Y[:60])
+    found = fit(method, X, Y)
     matrix, bias = found.as_affine()
     np.testing.assert_allclose(X @ matrix + bias, found.transform(X))
 
@@ -271,7 +279,7 @@ def test_scikit_learn_clones_and_pipes_it():
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_a_file_keeps_it(method, tmp_path):
     X, Y = spaces(noise=0.3)
-    found = Translation(method).fit(X[:60], Y[:60])
+    found = fit(method, X, Y)
     path = tmp_path / "map.safetensors"
     relatum.save(found, path, encoder="old", target_encoder="new", target_revision="2")
     again = relatum.load(path)
@@ -285,11 +293,47 @@ def test_a_file_keeps_it(method, tmp_path):
     assert manifest["state"]["method"] == found.method_
 
 
+# ---- other rows
+
+
+def clustered(n=700, seed=0):
+    """Items in groups, some directions much stronger than others, in two turned views."""
+    rng = np.random.default_rng(seed)
+    strengths = 3.0 * np.arange(1, 25) ** -0.5
+    centres = rng.normal(size=(30, 24))
+    Z = (centres[rng.integers(30, size=n)] + rng.normal(size=(n, 24))) * strengths
+    return Z + 1, Z @ rotation(24, seed + 1) + 0.15 * rng.normal(size=(n, 24))
+
+
+def test_other_rows_that_are_not_in_both_make_up_for_anchors():
+    X, Y = clustered()
+    known = {"X_background": X[12:250], "y_background": Y[250:500]}
+    alone = Translation("whitened").fit(X[:12], Y[:12]).score(X[500:], Y[500:])
+    axes = Translation("spectral").fit(X[:12], Y[:12], **known).score(X[500:], Y[500:])
+    both = Translation("transport").fit(X[:12], Y[:12], **known).score(X[500:], Y[500:])
+    assert both > max(alone, axes) + 0.1
+    assert "transport" in Translation().fit(X[:12], Y[:12], **known).scores_
+
+
+def test_a_file_of_transport_goes_on_predicting(tmp_path):
+    X, Y = clustered(seed=1)
+    found = Translation("transport").fit(
+        X[:40], Y[:40], X_background=X[40:250], y_background=Y[250:500]
+    )
+    relatum.save(found, tmp_path / "m.safetensors")
+    again = relatum.load(tmp_path / "m.safetensors")
+    first, second = (f._map_without(X[:40], Y[:40], np.arange(8)) for f in (found, again))
+    np.testing.assert_allclose(first(X[:8]), second(X[:8]), atol=1e-6)
+
+
 # ---- what is refused
 
 
 def test_bad_input_is_named():
     X, Y = spaces()
+    for known in ({}, {"X_background": X}, {"y_background": Y}):
+        with pytest.raises(ValueError, match="'transport' takes other rows of both encoders; give"):
+            Translation("transport").fit(X[:60], Y[:60], **known)
     with pytest.raises(ValueError, match="X has 60 rows, y has 59"):
         Translation().fit(X[:60], Y[:59])
     with pytest.raises(ValueError, match=r"method is 'rigde' \(did you mean 'ridge'\?\)"):

@@ -10,6 +10,8 @@ import numpy as np
 from relatum._gemm import unit_rows
 
 _PARTS = ("mean", "axes", "strengths")
+SAMPLE = 1000
+"""Rows that are kept beside the axes, at even distances."""
 ENOUGH = 20_000
 """Rows that axes are taken from; of more, so many at random."""
 
@@ -25,11 +27,14 @@ class PrincipalAxes:
         Orthonormal columns.
     strengths : array (n_axes,)
         Root mean square of the coordinates, falling.
+    sample : array (n, n_features) or None
+        Some of the rows, at unit norm about the mean.
     """
 
     mean: np.ndarray
     axes: np.ndarray
     strengths: np.ndarray
+    sample: np.ndarray | None = None
 
     @classmethod
     def of(cls, rows: np.ndarray, largest: int | None = None) -> PrincipalAxes:
@@ -40,18 +45,23 @@ class PrincipalAxes:
         n = min(z.shape[1], len(z) - 1, largest or z.shape[1])
         order = np.argsort(-w)[:n]
         order = order[w[order] > w[order[0]] * np.finfo(np.float32).eps]
-        return cls(mean, V[:, order].astype(rows.dtype), np.sqrt(w[order]))
+        kept = np.linspace(0, len(z) - 1, min(SAMPLE, len(z))).astype(int)
+        return cls(mean, V[:, order].astype(rows.dtype), np.sqrt(w[order]), z[kept])
 
-    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
-        """Return the arrays under names that begin with ``prefix``."""
-        return {f"{prefix}.{name}": np.asarray(getattr(self, name)) for name in _PARTS}
+    def to_arrays(self, prefix: str, *, sample: bool = False) -> dict[str, np.ndarray]:
+        """Return the arrays under names that begin with ``prefix``; the sample if asked for."""
+        arrays = {f"{prefix}.{name}": np.asarray(getattr(self, name)) for name in _PARTS}
+        if sample and self.sample is not None:
+            arrays[f"{prefix}.sample"] = self.sample
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> PrincipalAxes | None:
         """Rebuild what :meth:`to_arrays` took apart; None where there is nothing."""
         if f"{prefix}.mean" not in arrays:
             return None
-        return cls(*(np.asarray(arrays[f"{prefix}.{name}"]) for name in _PARTS))
+        mean, axes, strengths = (np.asarray(arrays[f"{prefix}.{name}"]) for name in _PARTS)
+        return cls(mean, axes, strengths, arrays.get(f"{prefix}.sample"))
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return the coordinates of rows, centred and at unit norm."""

@@ -9,7 +9,15 @@ import numpy as np
 
 from relatum import _linear_maps as linear
 from relatum._anchor_pair import AnchorPair
+from relatum._gemm import unit_rows
 from relatum._kernel_maps import KernelPart, kernel_ridge
+from relatum._transport import Cloud, soft_pairs, transport_plan
+
+SOFT_PAIRS = 400
+"""Of each side, that join the anchors of ``transport``."""
+ANCHOR_WEIGHT = 5.0
+"""What an anchor counts for beside a soft pair."""
+SOFT_RIDGE = 10.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,8 @@ class Method:
     same_width: bool = False
     largest: int | None = None
     """Beyond that many anchors ``auto`` leaves it out."""
+    other_rows: bool = False
+    """It takes other rows of both encoders."""
 
 
 def mean_shift(pair: AnchorPair) -> Fitted:
@@ -95,6 +105,27 @@ def spectral(pair: AnchorPair) -> Fitted:
     return Fitted(matrix.astype(pair.A.dtype), means=(own.mean, other.mean))
 
 
+def transport(pair: AnchorPair) -> Fitted:
+    """``whitened`` on the anchors and on soft pairs of other rows, which need no counterpart."""
+    own, other = pair.axes_a, pair.axes_b
+    if own.sample is None or other.sample is None:
+        raise ValueError(
+            "method='transport' takes other rows of both encoders; give fit X_background and "
+            "y_background"
+        )
+    A, B = pair.A + pair.mean_a - own.mean, pair.B + pair.mean_b - other.mean
+    x = Cloud(own, own.sample, unit_rows(A).astype(own.sample.dtype))
+    y = Cloud(other, other.sample, unit_rows(B).astype(other.sample.dtype))
+    x_soft, y_soft = soft_pairs(transport_plan(x, y), x.rows, y.rows, SOFT_PAIRS)
+    factors_x, factors_y = (
+        linear.factors(np.concatenate([np.float32(ANCHOR_WEIGHT**0.5) * side.anchors, soft]))
+        for side, soft in ((x, x_soft), (y, y_soft))
+    )
+    lengths = [float(np.mean(np.linalg.norm(M, axis=1))) for M in (A, B)]
+    matrix = linear.through_relative(factors_x, factors_y, SOFT_RIDGE) * (lengths[1] / lengths[0])
+    return Fitted(matrix.astype(pair.A.dtype), means=(own.mean, other.mean))
+
+
 METHODS: dict[str, Method] = {
     "mean_shift": Method(
         mean_shift, "subtracts one mean, adds the other", shrinks=False, same_width=True
@@ -109,6 +140,12 @@ METHODS: dict[str, Method] = {
     "cca": Method(cca, "canonical correlation, with a ridge"),
     "spectral": Method(
         spectral, "ridge regression between principal axes of near rank", largest=500
+    ),
+    "transport": Method(
+        transport,
+        "whitened, on anchors and other rows that are matched softly",
+        largest=500,
+        other_rows=True,
     ),
     "procrustes_kernel": Method(
         procrustes_kernel, "an isometry and a kernel ridge residual", largest=4000

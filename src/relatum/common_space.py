@@ -16,8 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
-from relatum._soft_pairs import LARGEST, soft_pairs, transport_plan
-from relatum.projection import Projection, fit_projection, prepare, project
+from relatum.projection import fit_projection, project
 from relatum.translation import Translation
 
 __all__ = ["CommonSpace"]
@@ -28,9 +27,8 @@ RELATIVE: dict[str, Any] = {
     "whiten": 0.1,
 }
 """Settings of :func:`relatum.relative_projection`."""
-SOFT: dict[str, Any] = {"similarity": ("polynomial", {"degree": 2}), "whiten": 1.0}
-"""The same, onto anchors and soft pairs, which are centred already."""
-SIDES = ("x", "y")
+WEIGHTS = {"transport": 0.4}
+"""Of the relative representations, beside a method; 2/3 beside others."""
 
 
 class CommonSpace(BaseEstimator):
@@ -41,27 +39,21 @@ class CommonSpace(BaseEstimator):
     rows of the source are translated; both at unit norm, t less the target's mean. The
     cosine of two rows is the weighted mean of both cosines.
 
-    Where other rows of both encoders are given, a third part is as long as these two
-    together: a relative representation onto the anchors and ``soft pairs``. These are rows
-    of one side, each beside the mean of the rows of the other that a transport plan takes it
-    to; no item needs to be in both.
-
     Parameters
     ----------
-    method : str
-        Of the translation: one of :data:`relatum.translation.METHODS`, or ``auto``.
-    weight : float
-        w, between 0 and 1.
-    n_soft : int
-        Soft pairs from each side, at most; 0 for none. The space is wider by twice that.
+    method : str, optional
+        Of the translation: one of :data:`relatum.translation.METHODS`, or ``auto``; by
+        default ``transport`` where other rows of both encoders are given, else ``spectral``.
+    weight : float, optional
+        w, between 0 and 1; by default 0.4 with ``transport``, which is the better part
+        where anchors are few, else 2/3.
     random_state : int
 
     Attributes
     ----------
     translation_ : Translation
     n_features_out_ : int
-        Width of the space: ``n_anchors + n_features_y``, and with soft pairs
-        ``n_anchors + n_soft_pairs`` more.
+        Width of the space: ``n_anchors + n_features_y``.
 
     Examples
     --------
@@ -77,16 +69,10 @@ class CommonSpace(BaseEstimator):
     """
 
     def __init__(
-        self,
-        method: str = "spectral",
-        *,
-        weight: float = 2 / 3,
-        n_soft: int = 400,
-        random_state: int = 0,
+        self, method: str | None = None, *, weight: float | None = None, random_state: int = 0
     ) -> None:
         self.method = method
         self.weight = weight
-        self.n_soft = n_soft
         self.random_state = random_state
 
     def fit(
@@ -105,19 +91,18 @@ class CommonSpace(BaseEstimator):
         y : array (n_anchors, n_features_y)
             Row i is the same item as row i of ``X``.
         X_background, y_background : array (n, n_features), optional
-            Other rows of each encoder, as :meth:`relatum.Translation.fit` takes them. Of
-            each, 2,000 are matched softly.
+            Other rows of each encoder, as :meth:`relatum.Translation.fit` takes them.
 
         Raises
         ------
         TypeError, ValueError
-            What :meth:`relatum.Translation.fit` refuses, a weight outside 0 to 1, and a
-            negative ``n_soft``.
+            What :meth:`relatum.Translation.fit` refuses, and a weight outside 0 to 1.
         """
-        if not 0 <= self.weight <= 1:
+        if self.weight is not None and not 0 <= self.weight <= 1:
             raise ValueError(f"weight is {self.weight}; expected a number from 0 to 1")
-        _validation.check_integer(self.n_soft, "n_soft", minimum=0)
-        translation = Translation(self.method, random_state=self.random_state)
+        without = X_background is None or y_background is None
+        method = self.method or ("spectral" if without else "transport")
+        translation = Translation(method, random_state=self.random_state)
         X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
         self.translation_ = translation.fit(
             X, Y, X_background=X_background, y_background=y_background
@@ -125,47 +110,25 @@ class CommonSpace(BaseEstimator):
         A, B = translation._own_anchors(X, Y)
         axes = translation.axes_[1]
         mean = B.mean(axis=0) if axes is None else axes.mean
-        self._take(A, B, np.asarray(mean, dtype=np.float32), None)
-        if self.n_soft and X_background is not None and y_background is not None:
-            soft = self._matched(self._some(X_background), self._some(y_background))
-            self._take(A, B, self.mean_y_, soft)
-        return self
+        return self._take(A, B, np.asarray(mean, dtype=np.float32))
 
-    def _some(self, rows: Array) -> np.ndarray:
-        chosen = np.random.default_rng(self.random_state).permutation(len(rows))[:LARGEST]
-        return np.asarray(_array.to_numpy(rows[chosen]), dtype=np.float32)
-
-    def _matched(self, X: np.ndarray, Y: np.ndarray) -> tuple[_Side, _Side]:
-        """Return anchors and soft pairs of either side, centred by other rows."""
-        scores = self.transform(X) @ self.transform_target(Y).T
-        plan = transport_plan(X, Y, self.anchors_x_, self.anchors_y_, scores)
-        means = X.mean(axis=0), Y.mean(axis=0)
-        x, y = (unit_rows(M - m) for M, m in zip((X, Y), means, strict=True))
-        x_soft, y_soft = soft_pairs(plan, x, y, self.n_soft)
-        return (
-            _Side(np.concatenate([unit_rows(self.anchors_x_ - means[0]), x_soft]), means[0]),
-            _Side(np.concatenate([unit_rows(self.anchors_y_ - means[1]), y_soft]), means[1]),
-        )
-
-    def _take(
-        self, A: np.ndarray, B: np.ndarray, mean: np.ndarray, soft: tuple[_Side, _Side] | None
-    ) -> Self:
-        self.anchors_x_, self.anchors_y_, self.mean_y_, self._soft = A, B, mean, soft
+    def _take(self, A: np.ndarray, B: np.ndarray, mean: np.ndarray) -> Self:
+        self.anchors_x_, self.anchors_y_, self.mean_y_ = A, B, mean
         self._onto = tuple(fit_projection(anchors, **RELATIVE) for anchors in (A, B))
         self.n_features_in_ = A.shape[1]
-        self.n_features_out_ = len(A) + B.shape[1] + (len(soft[0].points) if soft else 0)
+        self.n_features_out_ = len(A) + B.shape[1]
         return self
 
     def transform(self, X: Array) -> np.ndarray:
         """Return rows of the source, (n, n_features_x), in the common space, float32."""
         X = self._checked(X, "X", "anchors_x_")
         translated = _array.to_numpy(self.translation_.transform(X))
-        return self._joined(X, translated, 0)
+        return self._joined(project(X, self._onto[0]), translated)
 
     def transform_target(self, Y: Array) -> np.ndarray:
         """Return rows of the target, (n, n_features_y), in the common space, float32."""
         Y = self._checked(Y, "Y", "anchors_y_")
-        return self._joined(Y, Y, 1)
+        return self._joined(project(Y, self._onto[1]), Y)
 
     def _checked(self, M: Array, name: str, anchors: str) -> np.ndarray:
         check_is_fitted(self)
@@ -173,15 +136,11 @@ class CommonSpace(BaseEstimator):
         _validation.check_same_features(M, name, getattr(self, anchors), f"the anchors of {name}")
         return np.asarray(_array.to_numpy(M), dtype=np.float32)
 
-    def _joined(self, rows: np.ndarray, translated: np.ndarray, side: int) -> np.ndarray:
-        parts = [np.asarray(project(rows, self._onto[side])), translated - self.mean_y_]
-        weights = [self.weight, 1 - self.weight]
-        if self._soft is not None:
-            parts.append(self._soft[side](rows))
-            weights = [w / 2 for w in weights] + [0.5]
-        return np.hstack(
-            [np.float32(np.sqrt(w)) * unit_rows(M) for w, M in zip(weights, parts, strict=True)]
-        )
+    def _joined(self, relative: Array, translated: np.ndarray) -> np.ndarray:
+        parts = unit_rows(np.asarray(relative)), unit_rows(translated - self.mean_y_)
+        w = WEIGHTS.get(self.translation_.method_, 2 / 3) if self.weight is None else self.weight
+        weights = np.sqrt([w, 1 - w]).astype(np.float32)
+        return np.hstack([r * part for r, part in zip(weights, parts, strict=True)])
 
     def _to_state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return tensors and a manifest that :mod:`relatum.artifact` can write."""
@@ -189,8 +148,6 @@ class CommonSpace(BaseEstimator):
         own, state = self.translation_._to_state()
         arrays = {f"translation.{name}": array for name, array in own.items()}
         arrays |= {name: getattr(self, f"{name}_") for name in ("anchors_x", "anchors_y", "mean_y")}
-        for side, name in zip(self._soft or (), SIDES, strict=False):
-            arrays |= {f"soft.{name}": side.points, f"soft.mean_{name}": side.mean}
         return arrays, {"parameters": self.get_params(), "translation": state}
 
     @classmethod
@@ -200,22 +157,5 @@ class CommonSpace(BaseEstimator):
         start = "translation."
         own = {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
         self.translation_ = Translation._from_state(own, manifest["translation"])
-        A, B, mean = (np.asarray(arrays[name]) for name in ("anchors_x", "anchors_y", "mean_y"))
-        if f"soft.{SIDES[0]}" not in arrays:
-            return self._take(A, B, mean, None)
-        x, y = (
-            _Side(np.asarray(arrays[f"soft.{n}"]), np.asarray(arrays[f"soft.mean_{n}"]))
-            for n in SIDES
-        )
-        return self._take(A, B, mean, (x, y))
-
-
-class _Side:
-    """Anchors and soft pairs of one side, at unit norm about a mean, and the way onto them."""
-
-    def __init__(self, points: np.ndarray, mean: np.ndarray) -> None:
-        self.points, self.mean = points, mean
-        self._onto: Projection = prepare(points, **SOFT)  # rows may repeat
-
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        return np.asarray(project(unit_rows(rows - self.mean), self._onto))
+        kept = (np.asarray(arrays[name]) for name in ("anchors_x", "anchors_y", "mean_y"))
+        return self._take(*kept)

@@ -12,8 +12,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._climbing import Climb, climbs
 from relatum._matched_pairs import agreement, drawn_items, polished
-from relatum._soft_pairs import transport_plan
-from relatum.common_space import CommonSpace
+from relatum._transport import Cloud, transport_plan
 
 __all__ = ["Grown", "Round", "grow_anchors"]
 
@@ -86,16 +85,15 @@ def grow_anchors(
 ) -> Grown:
     """Find which unpaired items of two encoders are the same, from a few that are known.
 
-    The seeds and the spread of both sides give a common space
-    (:class:`relatum.common_space.CommonSpace`), and a transport plan between what it shows
-    of them the first assignment P: rows of one side, and the mean of the rows of the other
-    that each most resembles. Then both sides are seen through their own principal axes, the
-    few strongest first, and turned onto each other by ``isometry(w A' B + X' P Y)``, A and B
-    being the seeds: what the coarse match gets right decides the finer one. P becomes the
-    square root of softmax over rows times softmax over columns, so that items without a
-    counterpart weigh little. The climb begins anew with the assignment that it ended in,
-    until that rests. The last rounds project both sides onto the pairs found so far, with a
-    polynomial kernel, whitened.
+    The first assignment P is a transport plan between both sides, whose clouds of items
+    have the same shape, from what the seeds and their principal axes say of them. Then
+    both sides are seen through their own principal axes, the few strongest first, and
+    turned onto each other by ``isometry(w A' B + X' P Y)``, A and B being the seeds: what
+    the coarse match gets right decides the finer one. P becomes the square root of softmax
+    over rows times softmax over columns, so that items without a counterpart weigh little.
+    The climb begins anew with the assignment that it ended in, until that rests. The last
+    rounds project both sides onto the pairs found so far, with a polynomial kernel,
+    whitened.
 
     Another run lacks a tenth of the items of each side, and after its first climb it goes on
     without some of the seeds (a fifth of them and at least 10; all of fewer than 20), so
@@ -122,8 +120,7 @@ def grow_anchors(
     ------
     TypeError, ValueError
         Seeds that do not match, fewer than 5, features that do not match, NaN, infinity,
-        fewer than 50 items on a side, a ``wrong`` outside (0, 1]. Warns of seeds that do
-        not look parallel.
+        fewer than 50 items on a side, a ``wrong`` outside (0, 1].
 
     References
     ----------
@@ -154,10 +151,12 @@ def grow_anchors(
     held = rng.permutation(len(a))[:n_held]
     weights = np.full(len(a), SEED_WEIGHT)
     later = np.where(np.isin(np.arange(len(a)), held), 0.0, weights)
-    run = _climbs(x[x_part], y[y_part], a, b, weights, later)
+    start = transport_plan(Cloud.of(x[x_part], a), Cloud.of(y[y_part], b))
+    run = climbs(x[x_part], y[y_part], a, b, weights, later, start)
     T, rounds = _checked(_told(run, "run 1 of 2", progress), held)
     n_climbs = 1 + int(np.argmax([r.seeds for r in rounds]))
-    run = _climbs(x, y, a, b, weights, weights)
+    start = transport_plan(Cloud.of(x, a), Cloud.of(y, b))
+    run = climbs(x, y, a, b, weights, weights, start)
     for climb in islice(_told(run, "run 2 of 2", progress), n_climbs):
         S = climb.similarities
     same = agreement(S, T, x_part, y_part)
@@ -166,15 +165,6 @@ def grow_anchors(
     pairs, margins = polished(S, x, y, a, b, wrong, random_state)
     pairs = np.stack([rows[i][pairs[:, i]] for i in (0, 1)], axis=1)
     return Grown(pairs, margins, True, same, rounds)
-
-
-def _climbs(
-    x: np.ndarray, y: np.ndarray, a: np.ndarray, b: np.ndarray, first: np.ndarray, later: np.ndarray
-) -> Iterator[Climb]:
-    """Climb from a transport plan between what the seeds' common space shows of both sides."""
-    space = CommonSpace(n_soft=0).fit(a, b, X_background=x, y_background=y)
-    scores = space.transform(x) @ space.transform_target(y).T
-    yield from climbs(x, y, a, b, first, later, transport_plan(x, y, a, b, scores))
 
 
 def _told(run: Iterator[Climb], label: str, progress: Callable[[str], object]) -> Iterator[Climb]:

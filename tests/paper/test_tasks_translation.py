@@ -74,7 +74,7 @@ def test_anchors_may_be_chosen(run):
 
 
 def test_common_spaces_are_told_apart(run):
-    names = ["common space", "common space, background", "common space, soft pairs"]
+    names = ["common space", "common space, background", "common space, transport"]
     rows = translate(run, methods=names, n_anchors=12, encoders=["one", "three"])
     recall = {m: np.mean([r["recall_1"] for r in rows if r["method"] == m]) for m in names}
     assert recall[names[0]] < recall[names[1]]

@@ -38,7 +38,7 @@ SPACES: dict[str, dict[str, Any]] = {
 """Settings of :func:`relatum.relative_projection`, both sides onto their own anchors."""
 AUTO = "auto"
 COMMON = "common space"
-SOFT = "common space, soft pairs"
+TRANSPORT = "common space, transport"
 """With other rows of both encoders, which are matched softly."""
 BACKGROUND = ", background"
 """Ends the name of a method that is given other rows of both encoders beside the anchors."""
@@ -47,7 +47,7 @@ CHOICES = {
     "methods": [
         AUTO,
         COMMON,
-        SOFT,
+        TRANSPORT,
         *METHODS,
         *SPACES,
         *(m + BACKGROUND for m in (AUTO, COMMON, *METHODS)),
@@ -82,7 +82,7 @@ def translate_items(
         Translations, relative spaces, and ``common space``
         (:class:`relatum.common_space.CommonSpace`); ``auto`` chooses a translation. With
         ``, background`` it is given half of the items that are not held out in each
-        encoder, none of them in both; with ``, soft pairs`` these are matched softly as
+        encoder, none of them in both; with ``, transport`` these are matched softly as
         well.
     n_test : int
         Items that are held out, drawn first; anchors are drawn from the others.
@@ -103,7 +103,7 @@ def translate_items(
         X, Y = spaces[source], spaces[target]
         chosen = pool[_select(X[pool], n_anchors, anchor_method, seed)]
         for method in methods:
-            given = method == SOFT or method.endswith(BACKGROUND)
+            given = method == TRANSPORT or method.endswith(BACKGROUND)
             known = (X[pool[::2]], Y[pool[1::2]]) if given else None
             found = _measured(method, X[chosen], Y[chosen], X[test], Y[test], predict, known)
             rows.append(about | {"method": method} | found)
@@ -288,7 +288,7 @@ def _measured(
         P, T = _relative_rows(method, (A, B), (X, Y))
     elif method.startswith(COMMON):
         x, y = known or (None, None)
-        space = CommonSpace() if method == SOFT else CommonSpace(n_soft=0)
+        space = CommonSpace() if method == TRANSPORT else CommonSpace("spectral", weight=2 / 3)
         space.fit(A, B, X_background=x, y_background=y)
         row["fit_seconds"] = round(time.perf_counter() - started, 3)
         P, T = space.transform(X), space.transform_target(Y)
