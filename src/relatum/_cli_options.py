@@ -208,7 +208,7 @@ TranslationMethod = Annotated[
     _option(
         "--method",
         help="auto, mean_shift, procrustes, scaled_procrustes, ridge, affine, low_rank, relative, "
-        "whitened, cca, procrustes_kernel, spectral or common-space.",
+        "whitened, cca, procrustes_kernel, spectral, transport or common-space.",
     ),
 ]
 Criterion = Annotated[
