@@ -315,6 +315,14 @@ def test_other_rows_that_are_not_in_both_make_up_for_anchors():
     assert "transport" in Translation().fit(X[:12], Y[:12], **known).scores_
 
 
+def test_anchors_are_not_among_the_other_rows():
+    X, Y = clustered(120)
+    found = Translation("transport").fit(X[:40], Y[:40], X_background=X, y_background=Y)
+    assert [len(axes.sample) for axes in found.axes_] == [80, 80]
+    others = Translation("transport").fit(X[:40], Y[:40], X_background=X, y_background=Y[40:])
+    assert [len(axes.sample) for axes in others.axes_] == [80, 80]
+
+
 def test_a_file_of_transport_goes_on_predicting(tmp_path):
     X, Y = clustered(seed=1)
     found = Translation("transport").fit(
@@ -331,8 +339,8 @@ def test_a_file_of_transport_goes_on_predicting(tmp_path):
 
 def test_bad_input_is_named():
     X, Y = spaces()
-    for known in ({}, {"X_background": X}, {"y_background": Y}):
-        with pytest.raises(ValueError, match="'transport' takes other rows of both encoders; give"):
+    for known in ({}, {"X_background": X}, {"X_background": X[:60], "y_background": Y[:60]}):
+        with pytest.raises(ValueError, match="takes other rows of both encoders, not the anchors"):
             Translation("transport").fit(X[:60], Y[:60], **known)
     with pytest.raises(ValueError, match="X has 60 rows, y has 59"):
         Translation().fit(X[:60], Y[:59])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from relatum._gemm import unit_rows
 _PARTS = ("mean", "axes", "strengths")
 SAMPLE = 1000
 """Rows that are kept beside the axes, at even distances."""
+SAME = 1e-5
+"""Rows whose cosine is so near to 1 are one."""
 ENOUGH = 20_000
 """Rows that axes are taken from; of more, so many at random."""
 
@@ -47,6 +49,14 @@ class PrincipalAxes:
         order = order[w[order] > w[order[0]] * np.finfo(np.float32).eps]
         kept = np.linspace(0, len(z) - 1, min(SAMPLE, len(z))).astype(int)
         return cls(mean, V[:, order].astype(rows.dtype), np.sqrt(w[order]), z[kept])
+
+    def without(self, rows: np.ndarray) -> PrincipalAxes:
+        """Return the same axes with a sample that has none of some rows in it."""
+        if self.sample is None:
+            return self
+        z = unit_rows(rows - self.mean).astype(self.sample.dtype)
+        kept = np.max(self.sample @ z.T, axis=1) < 1 - SAME
+        return replace(self, sample=self.sample[kept])
 
     def to_arrays(self, prefix: str, *, sample: bool = False) -> dict[str, np.ndarray]:
         """Return the arrays under names that begin with ``prefix``; the sample if asked for."""

@@ -108,10 +108,10 @@ def spectral(pair: AnchorPair) -> Fitted:
 def transport(pair: AnchorPair) -> Fitted:
     """``whitened`` on the anchors and on soft pairs of other rows, which need no counterpart."""
     own, other = pair.axes_a, pair.axes_b
-    if own.sample is None or other.sample is None:
+    if own.sample is None or other.sample is None or not min(len(own.sample), len(other.sample)):
         raise ValueError(
-            "method='transport' takes other rows of both encoders; give fit X_background and "
-            "y_background"
+            "method='transport' takes other rows of both encoders, not the anchors alone; give fit "
+            "X_background and y_background"
         )
     A, B = pair.A + pair.mean_a - own.mean, pair.B + pair.mean_b - other.mean
     x = Cloud(own, own.sample, unit_rows(A).astype(own.sample.dtype))

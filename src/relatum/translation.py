@@ -29,6 +29,8 @@ NONE = np.zeros(0, dtype=np.int64)
 N_PERMUTATIONS = 50
 """Of the test for anchors that are not parallel."""
 AXES = ("axes_x", "axes_y")
+OTHERS = 50
+"""Other rows of each encoder from which ``auto`` tries to match them."""
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
 
@@ -165,7 +167,8 @@ class Translation(TransformerMixin, BaseEstimator):
         part = _validation.as_matrix(_array.to_numpy(M[np.sort(rows)]), name, finite=True)
         if not np.any(part != part[0]):
             raise ValueError(f"{name} has {len(part)} rows that are all the same; expected others")
-        return PrincipalAxes.of(np.asarray(part, dtype=np.float32))
+        # what is predicted from anchors that are held out must not have seen them there
+        return PrincipalAxes.of(np.asarray(part, dtype=np.float32)).without(anchors)
 
     def _without_wrong(self, pair: AnchorPair, labels: Any) -> tuple[AnchorPair, Any]:
         """Leave wrong pairs out, and say which."""
@@ -185,10 +188,10 @@ class Translation(TransformerMixin, BaseEstimator):
     def _choose(self, pair: AnchorPair, labels: Any) -> tuple[str, dict[str, float], float]:
         """Return the method, every method's score on held-out anchors, and the scale."""
         same_width = self.n_features_in_ == self.n_features_out_
-        others = None not in self.axes_
+        others = min(0 if a is None or a.sample is None else len(a.sample) for a in self.axes_)
         names = [self.method] if self.method != "auto" else [
             name for name, m in METHODS.items()
-            if (same_width or not m.same_width) and (others or not m.other_rows)
+            if (same_width or not m.same_width) and (others >= OTHERS or not m.other_rows)
             and len(pair) <= (m.largest or len(pair))
         ]  # fmt: skip
         if METHODS[names[0]].same_width and not same_width:
