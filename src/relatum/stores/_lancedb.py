@@ -146,8 +146,6 @@ class LanceShadow:
 
     def __init__(self, store: LanceStore, name: str) -> None:
         self.store, self.name, self.db = store, name, store.db
-        self._opened: Any = None
-        self._schema: Any = None
 
     def exists(self) -> bool:
         return self.name in _names(self.db)
@@ -156,14 +154,11 @@ class LanceShadow:
         old = self.store.table.schema
         schema = tables.shadow_schema(old, self.store.columns, n_features, about)
         with tables.writing(self._place):
-            self._opened, self._schema = self.db.create_table(self.name, schema=schema), schema
+            self.db.create_table(self.name, schema=schema)
 
     @property
     def _table(self) -> Any:
-        """The table, opened once; what it reads is of the newest version all the same."""
-        if self._opened is None:
-            self._opened = self.db.open_table(self.name)
-        return self._opened
+        return self.db.open_table(self.name)
 
     @property
     def _place(self) -> str:
@@ -185,9 +180,7 @@ class LanceShadow:
         self, rows: Rows, Y: np.ndarray, sums: np.ndarray, native: bool, *, replace: bool
     ) -> None:
         table = self._table
-        if self._schema is None:  # asking for it reads the newest version, and it stays
-            self._schema = table.schema
-        new = tables.shadow_table(self._schema, rows, Y, self.store.columns, sums, native)
+        new = tables.shadow_table(table.schema, rows, Y, self.store.columns, sums, native)
         with tables.writing(self._place):
             if not replace:
                 table.add(new)
@@ -217,7 +210,6 @@ class LanceShadow:
             )
 
     def drop(self) -> None:
-        self._opened = self._schema = None
         self.db.drop_table(self.name)
 
 
