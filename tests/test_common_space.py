@@ -71,7 +71,8 @@ def test_other_rows_of_both_encoders_are_matched_softly():
 
 
 def test_without_other_rows_of_both_encoders_nothing_is_matched():
-    for known in ({}, {"X_background": KNOWN["X_background"]}):
+    anchors = {"X_background": X[:N], "y_background": Y[:N]}
+    for known in ({}, {"X_background": KNOWN["X_background"]}, anchors):
         space = CommonSpace().fit(X[:N], Y[:N], **known)
         assert space.translation_.method_ == "spectral"
         R = space.transform(X[REST])[:, :N]

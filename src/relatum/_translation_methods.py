@@ -108,7 +108,7 @@ def spectral(pair: AnchorPair) -> Fitted:
 def transport(pair: AnchorPair) -> Fitted:
     """``whitened`` on the anchors and on soft pairs of other rows, which need no counterpart."""
     own, other = pair.axes_a, pair.axes_b
-    if own.sample is None or other.sample is None or not min(len(own.sample), len(other.sample)):
+    if own.sample is None or other.sample is None or min(map(len, (own.sample, other.sample))) < 2:
         raise ValueError(
             "method='transport' takes other rows of both encoders, not the anchors alone; give fit "
             "X_background and y_background"

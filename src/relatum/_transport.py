@@ -99,7 +99,8 @@ def soft_pairs(
 
 def _sinkhorn(scores: np.ndarray) -> np.ndarray:
     """Return ``exp(scores / T)`` with rows and columns scaled in turn."""
-    P = np.exp((scores - scores.max()) / (TEMPERATURE * float(np.std(scores))))
+    spread = max(float(np.std(scores)), float(np.finfo(scores.dtype).eps))
+    P = np.exp((scores - scores.max()) / (TEMPERATURE * spread))
     P += np.finfo(P.dtype).tiny  # rows and columns without any near one still have a sum
     for _ in range(NORMALISATIONS):
         P /= P.sum(axis=1, keepdims=True)

@@ -17,7 +17,7 @@ from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
 from relatum.projection import fit_projection, project
-from relatum.translation import Translation
+from relatum.translation import OTHERS, Translation
 
 __all__ = ["CommonSpace"]
 
@@ -43,7 +43,8 @@ class CommonSpace(BaseEstimator):
     ----------
     method : str, optional
         Of the translation: one of :data:`relatum.translation.METHODS`, or ``auto``; by
-        default ``transport`` where other rows of both encoders are given, else ``spectral``.
+        default ``transport`` where at least 50 other rows of both encoders are given, else
+        ``spectral``.
     weight : float, optional
         w, between 0 and 1; by default 0.4 with ``transport``, which is the better part
         where anchors are few, else 2/3.
@@ -100,10 +101,13 @@ class CommonSpace(BaseEstimator):
         """
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise ValueError(f"weight is {self.weight}; expected a number from 0 to 1")
-        without = X_background is None or y_background is None
-        method = self.method or ("spectral" if without else "transport")
-        translation = Translation(method, random_state=self.random_state)
         X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
+        others = (
+            0 if M is None else _validation.as_matrix(M, name).shape[0] - X.shape[0]
+            for M, name in ((X_background, "X_background"), (y_background, "y_background"))
+        )  # fmt: skip
+        method = self.method or ("transport" if min(others) >= OTHERS else "spectral")
+        translation = Translation(method, random_state=self.random_state)
         self.translation_ = translation.fit(
             X, Y, X_background=X_background, y_background=y_background
         )
