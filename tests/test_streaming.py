@@ -36,7 +36,7 @@ ROWS = projection_of_rows(PROJECTION)
 EXPECTED = project(X, PROJECTION)
 WIDTH = 4 * (6 + 9)
 SMALL = 10 * WIDTH * 20
-"""Memory for blocks of 20 rows, and parts of 60."""
+"""Memory for blocks of 20 rows, and parts of 40."""
 OUTPUTS = ["r.npy", "r.npz", "r.safetensors", "r.parquet", "folder"]
 
 
@@ -86,7 +86,7 @@ class Stops:
 
 def test_small_memory_cuts_the_rows_as_these_tests_suppose():
     source = vectors.as_source(X)
-    assert plan_for(source, ROWS, SMALL) == Plan(20, 80)
+    assert plan_for(source, ROWS, SMALL) == Plan(20, 40)
     assert [r.stop for _, r in Plan(20, 60).parts(130)] == [60, 120, 130]
 
 
@@ -100,7 +100,7 @@ def test_a_streamed_projection_equals_the_projection(output, memory, dtype, sour
     done: list[int] = []
     path = tmp_path / output
     found = transform_file(source, ROWS, path, memory=memory, dtype=dtype, progress=done.append)
-    assert found == (400, 9, 5 if memory == SMALL else 1, 0)
+    assert found == (400, 9, 10 if memory == SMALL else 1, 0)
     assert done[-1] == 400
     assert sorted(done) == done
     back = read(path)
@@ -112,7 +112,7 @@ def test_a_streamed_projection_equals_the_projection(output, memory, dtype, sour
 @pytest.mark.parametrize("name", ["v1.2", "out.parquet", "out.npy"])
 def test_a_name_that_ends_like_a_folder_is_one_whatever_it_is_called(name, source, tmp_path):
     transform_file(source, ROWS, f"{tmp_path / name}/", memory=SMALL)
-    assert sorted(os.listdir(tmp_path / name)) == [f"part-{i:05}.parquet" for i in range(5)]
+    assert sorted(os.listdir(tmp_path / name)) == [f"part-{i:05}.parquet" for i in range(10)]
     np.testing.assert_allclose(read_folder(tmp_path / name), EXPECTED, atol=1e-6)
 
 
@@ -385,12 +385,12 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_bytes(output, error, 
         transform_file(source, Stops(15, error).rows(), path, memory=SMALL)
     assert not path.exists()
     done = (folder_of(path) / "journal").read_text().count("\n") - 1
-    assert 0 < done < 5
+    assert 0 < done < 8
     # what is already there is not done again, whatever memory there is now
     counted = Stops(1000, ValueError())
     found = transform_file(source, counted.rows(), path, memory=3 * SMALL)
-    assert found.n_kept == 80 * done
-    assert 1000 - counted.left == 20 - 4 * done
+    assert found.n_kept == 40 * done
+    assert 1000 - counted.left == 20 - 2 * done
     assert whole(path) == whole(tmp_path / f"whole-{output}")
     assert not folder_of(path).exists()
 
@@ -554,7 +554,7 @@ def test_a_run_killed_twenty_times_goes_on(output, source, tmp_path):
 @pytest.mark.parametrize("output", ["r.npy", "r.npz", "folder", "r.parquet"])
 def test_a_full_disk_is_said_in_one_line_and_can_be_gone_on_from(output, source, tmp_path):
     path = tmp_path / output
-    limit = {"folder": 3000, "r.parquet": 9000}.get(output, 6000)
+    limit = {"folder": 1500, "r.parquet": 9000}.get(output, 6000)
     code, message = finished(source, path, limit)
     assert code == 1, message
     assert "no room on the disk (File too large)" in message

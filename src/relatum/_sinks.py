@@ -5,13 +5,14 @@ Each part is on the disk before it is recorded; nothing has its name before it i
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -36,6 +37,10 @@ TABLES = ("", ".parquet", ".lance")
 """Formats that keep all columns; the first and the last are folders."""
 
 
+Seal = Callable[[], int]
+"""Puts a part on the disk, and returns the checksum of what it holds."""
+
+
 class Sink(Protocol):
     """Where the parts of an output go, in the folder in which it grows."""
 
@@ -45,11 +50,11 @@ class Sink(Protocol):
     def write(self, Y: np.ndarray, table: Any) -> None:
         """Append rows to the part; ``table`` has their other columns, where there are any."""
 
-    def end(self) -> int:
-        """Put the part on the disk and return the checksum of what it holds."""
+    def end(self) -> Seal:
+        """End the part; what comes back puts it on the disk, while the next is written."""
 
-    def abort(self) -> None:
-        """Close what is open, in whatever state."""
+    def close(self) -> None:
+        """Close what is open, and leave a part that has not ended."""
 
     def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
         """Return the checksum of a part that is on the disk; None where there is none."""
@@ -77,7 +82,8 @@ class RawSink:
             file.truncate()
 
     def begin(self, part: int, first_row: int) -> None:
-        self._file = open(self.path, "r+b", buffering=0)  # noqa: SIM115
+        if self._file is None:
+            self._file = open(self.path, "r+b", buffering=0)  # noqa: SIM115
         self._file.seek(self.start + first_row * self.row)
         self._checksum = 0
 
@@ -87,14 +93,13 @@ class RawSink:
         while len(rest):
             rest = rest[self._file.write(rest) :]
 
-    def end(self) -> int:
-        os.fsync(self._file.fileno())
-        self._file.close()
-        return self._checksum
+    def end(self) -> Seal:
+        return functools.partial(_sealed, self._file, self._checksum)
 
-    def abort(self) -> None:
+    def close(self) -> None:
         if self._file is not None:
             self._file.close()
+            self._file = None
 
     def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
         with open(self.path, "rb") as file:
@@ -156,18 +161,22 @@ class ParquetSink:
     def _temporary(self) -> Path:
         return self._path.with_name(f".{self._path.name}.tmp")
 
-    def end(self) -> int:
+    def end(self) -> Seal:
         self._writer.close()
-        temporary = self._temporary()
+        self._writer = None
+        return functools.partial(self._seal, self._path, self._temporary())
+
+    def _seal(self, path: Path, temporary: Path) -> int:
         _files.sync(temporary)
         checksum = _checksum_of_file(temporary)
-        os.replace(temporary, self._path)
+        os.replace(temporary, path)
         _files.sync(self.folder)
         return checksum
 
-    def abort(self) -> None:
+    def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self._writer = None
             self._temporary().unlink(missing_ok=True)
 
     def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
@@ -229,10 +238,10 @@ class UrlSink(ParquetSink):
     def _there(self, path: Path) -> str:
         return f"{self.url}/{path.name}"
 
-    def end(self) -> int:
-        checksum = super().end()
-        _places.send(self._path, self._there(self._path))
-        self._path.unlink()
+    def _seal(self, path: Path, temporary: Path) -> int:
+        checksum = super()._seal(path, temporary)
+        _places.send(path, self._there(path))
+        path.unlink()
         return checksum
 
     def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
@@ -292,6 +301,11 @@ def _safetensors_sink(
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     return RawSink(folder, len(text).to_bytes(8, "little") + text, shape, dtype, tail)
+
+
+def _sealed(file: Any, checksum: int) -> int:
+    os.fsync(file.fileno())
+    return checksum
 
 
 def _reserve(handle: int, size: int) -> None:

@@ -15,7 +15,7 @@ from relatum import _array, _files, _formats, _gemm, _validation
 from relatum._half import as_dtype, check_range
 from relatum._journal import Unfinished
 from relatum._overlap import Behind, ahead, in_order
-from relatum._sinks import Output, Sink, make_sink
+from relatum._sinks import Output, Seal, Sink, make_sink
 from relatum._sources import Batch, Source
 from relatum.row_maps import RowMap
 
@@ -141,20 +141,20 @@ class Run:
         done: int = 0,
     ) -> None:  # fmt: skip
         """Write some parts, and record each when it is on the disk."""
-        writer = _PartWriter(sink, record, self.dtype, self.converted)
         try:
             with (
+                Behind(0) as sealed,
                 Behind(self.waiting) as later,
                 closing(self._results(self._batches(plan, parts))) as results,
             ):
+                writer = _PartWriter(sink, record, sealed, self.dtype, self.converted)
                 for part, rows, start, table, Y, lost in results:
                     later(functools.partial(writer, part, rows, start, Y, table, lost))
                     done += len(Y)
                     self.progress(done)
                     del Y, table
-        except BaseException:
-            sink.abort()
-            raise
+        finally:
+            sink.close()
 
     def _batches(self, plan: Plan, parts: list[Part]) -> Iterator[tuple[int, slice, Batch]]:
         """Read the parts; those that follow each other in one go."""
@@ -223,12 +223,17 @@ class _Lost:
 
 
 class _PartWriter:
-    """What follows a block: convert it, write it, and record its part once that is whole."""
+    """What follows a block: convert it, write it, and have its part sealed once that is whole.
+
+    A part is put on the disk, and recorded, while the next is written.
+    """
 
     def __init__(
-        self, sink: Sink, record: Callable[..., object], dtype: np.dtype, converted: bool
-    ) -> None:
-        self.sink, self.record, self.dtype, self.converted = sink, record, dtype, converted
+        self, sink: Sink, record: Callable[..., object], sealed: Behind, dtype: np.dtype,
+        converted: bool,
+    ) -> None:  # fmt: skip
+        self.sink, self.record, self.sealed = sink, record, sealed
+        self.dtype, self.converted = dtype, converted
         self.lost = _Lost()
 
     def __call__(
@@ -242,8 +247,10 @@ class _PartWriter:
             check_range(Y, start)
         self.sink.write(as_dtype(Y, self.dtype, start), table)
         if start + len(Y) == rows.stop:
-            checksum = self.sink.end()
-            self.record(part, checksum=checksum, lost=self.lost.count, first_lost=self.lost.first)
+            self.sealed(functools.partial(self._seal, part, self.sink.end(), self.lost))
+
+    def _seal(self, part: int, seal: Seal, lost: _Lost) -> None:
+        self.record(part, checksum=seal(), lost=lost.count, first_lost=lost.first)
 
 
 def _give_name(path: Path, target: Path) -> None:

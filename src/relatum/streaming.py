@@ -31,8 +31,8 @@ BLOCKS = 10
 LARGEST_BLOCK = 32 * 2**20
 """Bytes of a block; memory of larger ones is given back to the system, and asked for anew."""
 MOST_WAITING = 16
-PARTS = 4
-"""How many parts of the output would fill the memory: what an interruption can cost."""
+PARTS = 8
+"""How many parts of the output would fill the memory; an interruption costs two at most."""
 MANY = 10**8
 """Numbers in half precision that are worth loading torch for."""
 DTYPES = ("float16", "bfloat16", "float32", "float64")
