@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +132,20 @@ def test_anchors_as_pairs_of_rows_need_no_other_correspondence(folder, capsys):
 def test_without_anchors_all_shared_items_are(folder, capsys):
     found = run_json(capsys, "fit", "a.parquet", "b.parquet", "-o", "m.safetensors")
     assert found["n_anchors"] == N
+
+
+def test_translate_does_not_load_the_estimators(fitted):
+    script = (
+        "import sys, relatum.cli; "
+        "sys.argv = ['relatum', 'translate', 'a.npy', '--map', 'm.safetensors', '-o', 't.npy']; "
+        "import contextlib\nwith contextlib.suppress(SystemExit): relatum.cli.main()\n"
+        "print([m for m in ('sklearn', 'pandas', 'torch') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "[]"
+    assert np.load("t.npy").shape == (N, 15)
 
 
 def test_translate_both_ways(fitted, capsys):

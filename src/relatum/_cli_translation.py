@@ -10,20 +10,16 @@ from typing import Any
 import numpy as np
 
 from relatum import _cli_common_space, _cli_inputs, _files, _terminal, _validation, artifact
-from relatum._array_sources import ArraySource
-from relatum._cli_common_space import METHOD, load, rows_into, widths
+from relatum._cli_common_space import load, widths
 from relatum._cli_inputs import Columns, check_html
+from relatum._cli_maps import warn_unlike
 from relatum._cli_pairs import translation_inputs
 from relatum._principal_axes import ENOUGH
-from relatum._same_encoder import unlike
-from relatum._sources import Source
-from relatum._translation_map import TranslationMap
 from relatum.common_space import CommonSpace
 from relatum.index_files import penalty_of_file, search_file
 from relatum.neighbors import check_k
 from relatum.quality import PredictedQuality, predict_quality
 from relatum.retrieval import HubnessPenalty
-from relatum.row_maps import RowMap, translation_of_rows
 from relatum.translation import Translation
 from relatum.translation_scores import TranslationScores, translation_scores
 
@@ -109,57 +105,6 @@ def failed_gate(predicted: dict[str, Any] | None, least: float | None) -> list[s
     return [f"predicted R@10 is {value:.3f}, the gate {least:g}"] if value < least else []
 
 
-def check_encoder(path: str, encoder: str | None, force: bool, inverse: bool = False) -> None:
-    """Refuse embeddings of another encoder than a map was made for, as far as both are named."""
-    if encoder is None:
-        return
-    made_for = artifact.read_manifest(path)["target_encoder" if inverse else "encoder"]
-    if made_for is None:
-        _validation.warn(f"{path} does not say which encoder it was made for; --encoder is ignored")
-    elif made_for != encoder and not force:
-        raise ValueError(
-            f"{path} was made for embeddings of {made_for}, --encoder is {encoder}; --force "
-            "uses it all the same"
-        )
-
-
-def _warn_unlike(X: np.ndarray, fitted: TranslationMap, name: str) -> None:
-    if (what := unlike(X, fitted, name)) is not None:
-        _validation.warn(what)
-
-
-def rows_of(
-    source: Source, path: str, *, inverse: bool, target: bool, device: str | None
-) -> tuple[RowMap, dict[str, Any]]:
-    """Return a map as a function of rows, after a look at rows that it will be given."""
-    found = load(path)
-    if isinstance(found, CommonSpace):
-        if inverse or device is not None:
-            raise ValueError(f"{path} is a common space; leave --inverse and --device out")
-        return rows_into(found, path, target=target), {"method": METHOD, "target": target}
-    if target:
-        raise ValueError(f"{path} is a translation; --of-target goes with a common space")
-    fitted = found.backward_ if inverse else found.forward_
-    if source.n_features != len(fitted.matrix):
-        raise ValueError(
-            f"{source.name} has {source.n_features} features, {path} takes {len(fitted.matrix)}"
-        )
-    if isinstance(source, ArraySource):
-        some = source.take(np.arange(0, source.n_rows, -(-source.n_rows // FIRST)))[0]
-    else:
-        some = next(source.batches(0, FIRST)).X
-    _warn_unlike(some, fitted, source.name)
-    if device is None:
-        return translation_of_rows(fitted), {"method": found.method_}
-    from relatum.device_maps import translation_on_device
-
-    return translation_on_device(fitted, device), {"method": found.method_, "device": device}
-
-
-FIRST = 20_000
-"""Rows that are held against the anchors before a file is translated: the first of columns."""
-
-
 def find(
     queries: str, index: str, k: int, columns: Columns, *, maps: tuple[str | None, str | None],
     correction: str | None, background: str | None, penalty: str | None,
@@ -242,7 +187,7 @@ def _common_space(
             )
         if isinstance(found, CommonSpace):
             return found.transform, found.transform_target
-        _warn_unlike(asked, found.forward_, queries)
+        warn_unlike(asked, found.forward_, queries)
         return found.transform, as_it_is
     own = _cli_inputs.load_projection(map_file)[1]
     if index_map is None:

@@ -77,14 +77,14 @@ def translate(
 
     Example: relatum translate old.npy --map map.safetensors -o translated.npy
     """
-    from relatum import _cli_inputs, _cli_streaming, _cli_translation
+    from relatum import _cli_inputs, _cli_maps, _cli_streaming
 
     _cli_inputs.check_output(output, as_json, inputs=[embeddings, map_file], folders=True)
     columns = _cli_inputs.Columns(column, id_column)
     columns.check(embeddings)
-    _cli_translation.check_encoder(map_file, encoder, force, inverse)
+    _cli_maps.check_encoder(map_file, encoder, force, inverse)
     source = _cli_streaming.open_source(embeddings, output, columns)
-    rows, about = _cli_translation.rows_of(
+    rows, about = _cli_maps.rows_of(
         source, map_file, inverse=inverse, target=of_target, device=device
     )
     found = _cli_streaming.stream(
@@ -119,14 +119,14 @@ def search(
 
     Example: relatum search new_queries.npy index.npy --map map.safetensors -k 10
     """
-    from relatum import _cli_translation
+    from relatum import _cli_maps, _cli_translation
     from relatum._cli_inputs import Columns
     from relatum._cli_streaming import parse_bytes
 
     columns = Columns(column, id_column)
     columns.check(queries, index, background)
     if map_file is not None:
-        _cli_translation.check_encoder(map_file, encoder, force)
+        _cli_maps.check_encoder(map_file, encoder, force)
     elif encoder is not None:
         raise ValueError("--encoder is held against what --map was made for; give --map")
     result, text = _cli_translation.find(

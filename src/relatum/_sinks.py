@@ -11,12 +11,12 @@ import json
 import os
 import shutil
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
+import xxhash
 
 from relatum import _columns, _files, _parquet, _places, _validation
 from relatum._formats import npy_head, tensor_type
@@ -37,7 +37,7 @@ TABLES = ("", ".parquet", ".lance")
 """Formats that keep all columns; the first and the last are folders."""
 
 
-Seal = Callable[[], int]
+Seal = Callable[[], str]
 """Puts a part on the disk, and returns the checksum of what it holds."""
 
 
@@ -56,7 +56,7 @@ class Sink(Protocol):
     def close(self) -> None:
         """Close what is open, and leave a part that has not ended."""
 
-    def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
+    def checksum(self, part: int, first_row: int, n_rows: int) -> str | None:
         """Return the checksum of a part that is on the disk; None where there is none."""
 
     def finish(self, n_parts: int) -> Path | None:
@@ -72,7 +72,7 @@ class RawSink:
         self.row = shape[1] * dtype.itemsize
         self.dtype = dtype
         self._file: Any = None
-        self._checksum = 0
+        self._checksum = xxhash.xxh3_64()
         end = self.start + shape[0] * self.row
         with open(self.path, "r+b" if self.path.exists() else "w+b") as file:
             _reserve(file.fileno(), end + len(tail))
@@ -85,23 +85,23 @@ class RawSink:
         if self._file is None:
             self._file = open(self.path, "r+b", buffering=0)  # noqa: SIM115
         self._file.seek(self.start + first_row * self.row)
-        self._checksum = 0
+        self._checksum = xxhash.xxh3_64()
 
     def write(self, Y: np.ndarray, table: Any) -> None:
         rest = memoryview(np.ascontiguousarray(Y).data).cast("B")
-        self._checksum = zlib.crc32(rest, self._checksum)
+        self._checksum.update(rest)
         while len(rest):
             rest = rest[self._file.write(rest) :]
 
     def end(self) -> Seal:
-        return functools.partial(_sealed, self._file, self._checksum)
+        return functools.partial(_sealed, self._file, self._checksum.hexdigest())
 
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None
 
-    def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
+    def checksum(self, part: int, first_row: int, n_rows: int) -> str | None:
         with open(self.path, "rb") as file:
             file.seek(self.start + first_row * self.row)
             return _checksum_of(file, n_rows * self.row)
@@ -166,7 +166,7 @@ class ParquetSink:
         self._writer = None
         return functools.partial(self._seal, self._path, self._temporary())
 
-    def _seal(self, path: Path, temporary: Path) -> int:
+    def _seal(self, path: Path, temporary: Path) -> str:
         _files.sync(temporary)
         checksum = _checksum_of_file(temporary)
         os.replace(temporary, path)
@@ -179,7 +179,7 @@ class ParquetSink:
             self._writer = None
             self._temporary().unlink(missing_ok=True)
 
-    def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
+    def checksum(self, part: int, first_row: int, n_rows: int) -> str | None:
         path = self._part(part)
         return _checksum_of_file(path) if path.exists() else None
 
@@ -238,13 +238,13 @@ class UrlSink(ParquetSink):
     def _there(self, path: Path) -> str:
         return f"{self.url}/{path.name}"
 
-    def _seal(self, path: Path, temporary: Path) -> int:
+    def _seal(self, path: Path, temporary: Path) -> str:
         checksum = super()._seal(path, temporary)
         _places.send(path, self._there(path))
         path.unlink()
         return checksum
 
-    def checksum(self, part: int, first_row: int, n_rows: int) -> int | None:
+    def checksum(self, part: int, first_row: int, n_rows: int) -> str | None:
         there = self._there(self._part(part))
         if not _places.exists(there):
             return None
@@ -303,7 +303,7 @@ def _safetensors_sink(
     return RawSink(folder, len(text).to_bytes(8, "little") + text, shape, dtype, tail)
 
 
-def _sealed(file: Any, checksum: int) -> int:
+def _sealed(file: Any, checksum: str) -> str:
     os.fsync(file.fileno())
     return checksum
 
@@ -316,14 +316,14 @@ def _reserve(handle: int, size: int) -> None:
         os.truncate(handle, size)
 
 
-def _checksum_of_file(path: Path) -> int:
+def _checksum_of_file(path: Path) -> str:
     with path.open("rb") as file:
         return _checksum_of(file, path.stat().st_size)
 
 
-def _checksum_of(file: Any, n_bytes: int) -> int:
-    found = 0
+def _checksum_of(file: Any, n_bytes: int) -> str:
+    found = xxhash.xxh3_64()
     while n_bytes > 0 and (piece := file.read(min(n_bytes, 8 * 2**20))):
-        found = zlib.crc32(piece, found)
+        found.update(piece)
         n_bytes -= len(piece)
-    return found
+    return found.hexdigest()

@@ -70,6 +70,13 @@ class TranslationMap:
         spread, sample = (arrays.get(f"{prefix}.{name}") for name in _KEPT)
         return cls(matrix, bias, mean, kernel, dict(chosen), spread, sample)
 
+    @classmethod
+    def from_state(
+        cls, arrays: Mapping[str, np.ndarray], state: Mapping[str, Any], which: str
+    ) -> TranslationMap:
+        """Rebuild one map, ``forward`` or ``backward``, of what a translation is kept as."""
+        return cls.from_arrays(arrays, which, state["chosen"][which])
+
 
 def fit_translation(
     X_anchors: Array,

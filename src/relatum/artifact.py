@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = ["FORMAT_VERSION", "KINDS", "load", "read_manifest", "save"]
 
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
+Built = TypeVar("Built")
 _EXPECTED = "a relatum artefact"
 
 
@@ -119,9 +120,29 @@ def load(path: Source) -> Any:
     --------
     See :func:`save`.
     """
+    return read(path, _estimator_state.from_state)
+
+
+def read(path: Source, build: Callable[[dict[str, Any], dict[str, np.ndarray]], Built]) -> Built:
+    """Return what ``build`` makes of the manifest and the arrays of an artefact.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As in :func:`load`.
+
+    Examples
+    --------
+    >>> import numpy as np, relatum, tempfile, os
+    >>> from relatum import artifact
+    >>> path = os.path.join(tempfile.mkdtemp(), "map.safetensors")
+    >>> relatum.save(relatum.RelativeProjection().fit(np.eye(4)), path)
+    >>> artifact.read(path, lambda manifest, arrays: sorted(arrays))
+    ['anchors']
+    """
     manifest, arrays = _read(path)
     try:
-        return _estimator_state.from_state(manifest, arrays)
+        return build(manifest, arrays)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         if isinstance(error, FileFormatError):
             raise

@@ -68,7 +68,7 @@ def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> E
         for found in written.iter_rows():
             yield {
                 "part": int(found["part"]),
-                "checksum": int(found["checksum"]),
+                "checksum": str(found["checksum"]),
                 "lost": int(found["lost"]),
                 "first_lost": [int(row) for row in found["first_lost"]],
             }

@@ -28,9 +28,9 @@ __all__ = ["Plan", "Written", "output_dtype", "plan_for", "transform_file"]
 
 BLOCKS = 10
 """Blocks that are in memory at once: being read, worked on, written, and between."""
-LARGEST_BLOCK = 32 * 2**20
-"""Bytes of a block; memory of larger ones is given back to the system, and asked for anew."""
-MOST_WAITING = 16
+LARGEST_BLOCK = 8 * 2**20
+"""Bytes of a block; larger ones leave the cache between their reading and their writing."""
+MOST_WAITING = 64
 PARTS = 8
 """How many parts of the output would fill the memory; an interruption costs two at most."""
 MANY = 10**8

@@ -328,9 +328,8 @@ class Translation(TransformerMixin, BaseEstimator):
         self.n_features_in_ = manifest["n_features_in"]
         self.n_features_out_ = manifest["n_features_out"]
         self.wrong_anchors_ = np.asarray(manifest["wrong_anchors"], dtype=np.int64)
-        chosen = manifest["chosen"]
-        self.forward_ = TranslationMap.from_arrays(arrays, "forward", chosen["forward"])
-        self.backward_ = TranslationMap.from_arrays(arrays, "backward", chosen["backward"])
+        self.forward_ = TranslationMap.from_state(arrays, manifest, "forward")
+        self.backward_ = TranslationMap.from_state(arrays, manifest, "backward")
         self.axes_ = (
             PrincipalAxes.from_arrays(arrays, AXES[0]), PrincipalAxes.from_arrays(arrays, AXES[1])
         )  # fmt: skip
