@@ -63,9 +63,9 @@ def _translated(folder: Path, n: int, d: int) -> Iterator[Row]:
         f"translate {n:,} × {d}, folders of Parquet", command, source, folder / "out", bare,
         goal=1.5, bytes_out=4 * n * d, memory_goal=None,
     )  # fmt: skip
-    for row in found:
-        yield row
-        yield _beside_arrow(row, folder / "in", folder / "copy")
+    rows = list(found)
+    yield from rows
+    yield _beside_arrow(rows[0], folder / "in", folder / "copy")
     source.unlink()
 
 

@@ -82,13 +82,15 @@ def test_fit_predicts_quality_and_has_a_gate(folder, capsys):
     assert predicted["recall_k"]["low"] <= found["measured"]["translated"]["recall_k"]
     assert predicted["n_index"] == N
     assert relatum.read_manifest("m.safetensors")["predicted"] == predicted
-    found = run_json(capsys, *common, "--min-retention", 1.1, code=1)
+    found = run_json(capsys, *common, "--min-retention", 1.0, code=1)
     assert "predicted R@10 is" in found["gates_failed"][0]
     np.save("few.npy", np.arange(10))
     few = ["fit", "a.npy", "b.npy", "--anchors", "few.npy", "-o", "f.safetensors"]
     assert run_json(capsys, *few)["predicted"] is None
     found = run_json(capsys, *few, "--min-retention", 0.1, code=1)
-    assert found["gates_failed"] == ["too few anchors to predict retention"]
+    assert found["gates_failed"] == [
+        "nothing is predicted: that takes 20 anchors and other rows of TARGET"
+    ]
 
 
 def test_fit_shows_a_table(folder, capsys):
@@ -132,6 +134,49 @@ def test_anchors_as_pairs_of_rows_need_no_other_correspondence(folder, capsys):
 def test_without_anchors_all_shared_items_are(folder, capsys):
     found = run_json(capsys, "fit", "a.parquet", "b.parquet", "-o", "m.safetensors")
     assert found["n_anchors"] == N
+
+
+def test_pairs_of_rows_say_that_places_mean_nothing(folder, capsys):
+    order = np.random.default_rng(1).permutation(N)
+    np.save("b.npy", B[order])
+    np.save("pairs.npy", np.stack([order, np.arange(N)], axis=1)[:80])
+    found = run_json(
+        capsys, "fit", "a.npy", "b.npy", "--anchors", "pairs.npy", "-o", "m.safetensors"
+    )
+    assert found["measured"] is None
+    assert "leaves no item that both" in refused(
+        capsys, "evaluate", "m.safetensors", "a.npy", "b.npy", "--anchors", "pairs.npy"
+    )
+
+
+def test_items_that_are_not_the_same_are_warned_of(fitted, capsys):
+    np.save("b.npy", B[::-1].copy())
+    assert run("evaluate", "m.safetensors", "a.npy", "b.npy", "-k", "1") == 0
+    assert "no more are found than by chance" in capsys.readouterr().err
+
+
+def test_a_file_with_nan_is_named_with_its_rows(folder, capsys):
+    X = A.copy()
+    X[[70, 200]] = np.nan
+    np.save("a.npy", X)
+    message = refused(
+        capsys, "fit", "a.npy", "b.npy", "--anchors", "idx.npy", "-o", "m.safetensors"
+    )
+    assert "a.npy contains NaN or infinity in 2 rows: 70, 200" in message
+
+
+def test_info_says_how_a_map_was_fitted(fitted, capsys):
+    found = run_json(capsys, "info", "m.safetensors")
+    assert found["n_anchors"] == 60
+    assert (found["n_features_in"], found["n_features_out"]) == (D, 15)
+    assert run("info", "m.safetensors") == 0
+    assert found["method"] in capsys.readouterr().out
+
+
+def test_too_few_anchors_for_a_prediction_are_said(folder, capsys):
+    np.save("few.npy", np.arange(10))
+    assert run("fit", "a.npy", "b.npy", "--anchors", "few.npy", "-o", "m.safetensors") == 0
+    assert "nothing is predicted for new items: that takes 20 anchors" in capsys.readouterr().out
 
 
 def test_translate_does_not_load_the_estimators(fitted):
@@ -457,6 +502,11 @@ def test_a_common_space_is_fitted_searched_scored_and_written(folder, capsys):
 
 
 def test_what_does_not_go_with_a_common_space_is_refused(folder, capsys):
+    fit = ("fit", "a.npy", "b.npy", "-o", "m.safetensors", "--anchors", "idx.npy")
+    message = refused(capsys, *fit, "--method", "common-space", "--min-retention", "0.5")
+    assert "of which a common space has none" in message
+    assert "--min-retention is 1.5" in refused(capsys, *fit, "--min-retention", "1.5")
+    assert "common-space" in refused(capsys, *fit, "--method", "ridg")
     fit = ["fit", "a.npy", "b.npy", "--anchors", "idx.npy", "--method", "common-space"]
     run_json(capsys, *fit, "-o", "s.safetensors")
     out = ["--map", "s.safetensors", "-o", "c.npy"]

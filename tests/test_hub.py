@@ -99,6 +99,26 @@ def test_a_file_keeps_it(tmp_path):
     assert again.translate(D, "d", "a").shape == A.shape
 
 
+def test_a_file_keeps_which_map_is_whose(tmp_path):
+    """Names that JSON brings back in another order, and encoders of different widths."""
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(80, 6))
+    spaces = {name: Z @ rng.normal(size=(6, width)) for name, width in
+              (("old", 6), ("new", 9), ("a", 7))}  # fmt: skip
+    ids = list(range(80))
+    hub = Hub().fit({n: spaces[n][:60] for n in ("old", "new")}, dict.fromkeys(spaces, ids[:60]))
+    hub.add("a", spaces["a"][:50], ids[:50])
+    relatum.save(hub, tmp_path / "hub.safetensors")
+    back = relatum.load(tmp_path / "hub.safetensors")
+    assert list(back.translations_) == ["old", "new", "a"]
+    for source in spaces:
+        for target in spaces:
+            np.testing.assert_allclose(
+                back.translate(spaces[source], source, target),
+                hub.translate(spaces[source], source, target),
+            )
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="anchors has 1 encoders; expected at least 2"):
         Hub().fit({"a": A}, {"a": ROWS})

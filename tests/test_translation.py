@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 from sklearn.base import clone
 from sklearn.cross_decomposition import CCA
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import relatum
 from relatum import RelatumWarning
+from relatum._gemm import unit_rows
 from relatum._linear_maps import PENALTIES, canonical, factors, ridge_left_out, ridge_penalty
 from relatum.translation import METHODS, Translation, fit_translation, translate
 
@@ -350,8 +352,10 @@ def test_bad_input_is_named():
         Translation(criterion="r").fit(X, Y)
     with pytest.raises(ValueError, match="X has 8 features, y has 5"):
         Translation("mean_shift").fit(X, Y[:, :5])
-    with pytest.raises(ValueError, match="at least 3 row"):
-        Translation().fit(X[:2], Y[:2])
+    with pytest.raises(ValueError, match="at least 4 row"):
+        Translation().fit(X[:3], Y[:3])
+    with pytest.raises(NotFittedError):
+        Translation().transform(X)
     with pytest.raises(ValueError, match="y has 60 rows that are all the same"):
         Translation().fit(X[:60], np.ones((60, 3)))
     with pytest.raises(ValueError, match="y contains NaN"):
@@ -365,6 +369,57 @@ def test_bad_input_is_named():
         found.transform(X[:, :5])
     with pytest.raises(ValueError, match="Y has 5 features; this translation was fitted on 8"):
         found.inverse_transform(X[:, :5])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_four_anchors_are_enough(method):
+    X, Y = spaces()
+    known = {"X_background": X, "y_background": Y} if METHODS[method].other_rows else {}
+    found = Translation(method).fit(X[:4], Y[:4], **known)
+    assert np.isfinite(found.transform(X)).all()
+
+
+def test_rows_that_are_nearly_all_the_same_are_fitted():
+    X, Y = spaces()
+    Y = np.repeat(Y[:1], 60, axis=0)
+    Y[0] += 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        assert np.isfinite(Translation().fit(X[:60], Y).transform(X)).all()
+
+
+def test_a_gain_within_chance_changes_nothing():
+    rng = np.random.default_rng(0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = Translation().fit(rng.normal(size=(200, 30)), rng.normal(size=(200, 30)))
+    said = [str(w.message) for w in caught]
+    assert found.method_ == "unchanged"
+    assert any("do not look parallel" in text for text in said)
+    assert any("rows are left as they are" in text for text in said)
+
+
+def test_the_order_of_other_rows_means_nothing():
+    """Rows of both encoders in one order are no hint at which are the same items."""
+    X, Y = spaces()
+    order = np.random.default_rng(0).permutation(len(X))
+    one = Translation("ridge").fit(X[:60], Y[:60], X_background=X, y_background=Y)
+    samples = [axes.sample for axes in one.axes_]
+    places = [
+        np.argmax(sample @ unit_rows(M - axes.mean).T, axis=1)
+        for sample, axes, M in zip(samples, one.axes_, (X, Y), strict=True)
+    ]
+    n = min(map(len, places))
+    assert np.mean(places[0][:n] == places[1][:n]) < 0.2
+    other = Translation("ridge").fit(X[:60], Y[:60], X_background=X, y_background=Y[order])
+    assert len(other.axes_[1].sample) == len(samples[1])
+
+
+def test_outputs_have_names():
+    X, Y = spaces()
+    found = Translation("ridge").fit(X[:60], Y[:60, :3])
+    names = ["translation0", "translation1", "translation2"]
+    assert found.get_feature_names_out().tolist() == names
 
 
 def test_shuffled_anchors_are_warned_of():

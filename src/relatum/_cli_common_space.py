@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from relatum import artifact
+from relatum._translation_methods import METHODS
+from relatum._validation import check_choice
 from relatum.common_space import CommonSpace
 from relatum.row_maps import RowMap, digest
 from relatum.translation import Translation
@@ -23,6 +25,7 @@ def fit(
     **settings: Any,
 ) -> Fitted:  # fmt: skip
     """Fit a translation, or a common space where that is the method."""
+    check_choice(method, "--method", ["auto", *METHODS, METHOD])
     if method != METHOD:
         translation = Translation(method=method, random_state=random_state, **settings)
         return translation.fit(X, Y, X_background=x, y_background=y)

@@ -145,11 +145,18 @@ def load_projection(path: str) -> tuple[Projection, Any]:
     return fitted.projection_, fitted
 
 
+TOLD = ("method", "n_anchors", "n_features_in", "n_features_out")
+"""What ``info`` says of an object's state, where it has it."""
+
+
 def describe(path: str, columns: Columns) -> dict[str, Any]:
     """Say what a file holds: a saved object, row numbers or labels, or embeddings."""
     if path.lower().endswith(artifact.SUFFIX) and artifact.is_artifact(path):
         manifest = artifact.read_manifest(path, verify=True)
-        return {"file": path, "holds": "a fitted object", **manifest}
+        known = {name: manifest["state"][name] for name in TOLD if name in manifest["state"]}
+        if "encoders" in manifest["state"]:  # of a hub
+            known["encoders"] = manifest["state"].get("names")
+        return {"file": path, "holds": "a fitted object", **known, **manifest}
     columns.check(path)
     if is_npy(path) and path != STANDARD:
         values = load_npy(path)

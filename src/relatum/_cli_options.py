@@ -182,7 +182,7 @@ SeedPairs = Annotated[
         "--anchors",
         metavar="PAIRS",
         help="Pairs of SOURCE and TARGET that are known, 5 or more: ids or row numbers (.csv, .tsv "
-        "or .npy of two columns). Else none is known.",
+        "or .npy of two columns, no heading). Else none is known.",
     ),
 ]
 GrownPairs = Annotated[
@@ -199,7 +199,7 @@ Pairs = Annotated[
         "--anchors",
         metavar="PAIRS",
         help="Row numbers of SOURCE; or pairs of SOURCE and TARGET, ids or row numbers (.csv, "
-        ".tsv or .npy of two columns). Else every item that both have.",
+        ".tsv or .npy of two columns, no heading). Else every item that both have.",
     ),
 ]
 SaveMap = Annotated[str, _option("--output", "-o", metavar="MAP", help="The map (.safetensors).")]
@@ -223,7 +223,11 @@ TargetEncoder = Annotated[Text, _option("--target-encoder", help="Name of TARGET
 TargetRevision = Annotated[Text, _option("--target-revision", help="Its revision.")]
 LeastRetention = Annotated[
     float | None,
-    _option("--min-retention", metavar="R", help="Exit with 1 if predicted R@10 is lower."),
+    _option(
+        "--min-retention",
+        metavar="R",
+        help="Exit with 1 if predicted R@10 is lower; the map is written.",
+    ),
 ]
 EncoderOf = Annotated[
     Text,

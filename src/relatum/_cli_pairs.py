@@ -58,15 +58,27 @@ class Pairs:
 
     def background(self, most: int, seed: int) -> Sides:
         """Return rows of either file, at most ``most`` of each, drawn at random."""
-        x, y = (_drawn(side.n_rows, most, seed) for side in self.sides)
+        x, y = (_drawn(s.n_rows, most, [seed, i]) for i, s in enumerate(self.sides))
         return self._take((x, y))
 
     def _take(self, rows: Sides) -> Sides:
-        x, y = (vectors.take(side, r) for side, r in zip(self.sides, rows, strict=True))
+        x, y = (_finite_rows(side, r) for side, r in zip(self.sides, rows, strict=True))
         return x, y
 
 
-def _drawn(n: int, most: int, seed: int) -> np.ndarray:
+def _finite_rows(side: Source, rows: np.ndarray) -> np.ndarray:
+    """Read rows; those that are not finite are refused by their numbers in the file."""
+    X = vectors.take(side, rows)
+    bad = rows[~np.isfinite(X).all(axis=1)]
+    if bad.size:
+        raise ValueError(
+            f"{side.name} contains NaN or infinity in {_validation.describe_rows(np.sort(bad))}; "
+            "expected finite numbers"
+        )
+    return X
+
+
+def _drawn(n: int, most: int, seed: int | list[int]) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(n)[:most])
 
 
@@ -91,6 +103,8 @@ def translation_inputs(paths: tuple[str, str], anchors: str | None, columns: Col
         chosen = rows, place[rows]
     else:
         chosen = _rows_of(pairs, ids, sizes, paths, anchors)
+        if any(i is None for i in ids) and np.any(chosen[0] != chosen[1]):
+            return Pairs(sides, chosen, None, ids)  # row i of one is not row i of the other
         try:
             x, y = _shared(ids, sizes, paths)
         except ValueError:  # nothing but the pairs says which items are the same

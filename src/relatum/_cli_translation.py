@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from relatum import _cli_common_space, _cli_inputs, _files, _terminal, _validation, artifact
-from relatum._cli_common_space import load, widths
+from relatum._cli_common_space import METHOD, load, widths
 from relatum._cli_inputs import Columns, check_html
 from relatum._cli_maps import warn_unlike
 from relatum._cli_pairs import translation_inputs
@@ -31,11 +31,18 @@ SHOWN = 5
 
 def fit(
     paths: tuple[str, str], anchors: str | None, output: str, columns: Columns, *,
-    about: dict[str, Any], html: str | None = None, **settings: Any,
+    about: dict[str, Any], html: str | None = None, least: float | None = None, **settings: Any,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """Fit a map on the anchors, and score it on the items that are left."""
     artifact.check_target(output)
     check_html(html)
+    if least is not None and not 0 <= least <= 1:
+        raise ValueError(f"--min-retention is {least:g}; expected a share, 0 to 1")
+    if least is not None and settings["method"] == METHOD:
+        raise ValueError(
+            "--min-retention is held against a prediction, of which a common space has none; use "
+            "relatum evaluate --min-recall"
+        )
     given = translation_inputs(paths, anchors, columns)
     X, Y = given.anchors()
     x, y = given.background(ENOUGH, settings["random_state"])
@@ -71,15 +78,21 @@ def fit(
     text = _terminal.table({k: v for k, v in result.items() if k != "held_out"})
     if result["held_out"]:
         criterion = settings["criterion"]
-        text += f"\n\nheld-out anchors, {criterion} by method (auto takes the best):\n"
+        what = WHAT[criterion]
+        text += f"\n\nheld-out anchors, {what}, by method (auto takes the best):\n"
         text += _terminal.table(result["held_out"])
     if predicted is not None:
         text += f"\n\npredicted for new items:\n{predicted}"
+    elif isinstance(found, Translation):
+        text += f"\n\nnothing is predicted for new items: that takes {LEAST} anchors and other rows"
     if scores is not None:
         text += f"\n\nmeasured on the other items:\n{scores}"
+        _warn_of_chance(scores, paths)
     return result | kept, text
 
 
+WHAT = {"retrieval": "probability of each among those held out with it", "cosine": "mean cosine",
+        "accuracy": "accuracy of a head"}  # fmt: skip
 LEAST = 20
 """Fewer items than this are not scored."""
 MOST = 5000
@@ -95,12 +108,22 @@ def _predicted(
     return predict_quality(found, X, Y, index[rows], random_state=found.random_state)
 
 
+def _warn_of_chance(scores: TranslationScores, paths: tuple[str, str]) -> None:
+    """Say so where no more items are found than would be among strangers."""
+    by_chance = scores.k / scores.n_items
+    if scores.n_items >= LEAST and by_chance < 0.1 and scores.translated.recall_k < 2 * by_chance:
+        _validation.warn(
+            f"of the items that {paths[0]} and {paths[1]} have in common, no more are found than "
+            "by chance; is row i of both, or each id, the same item, and are the anchors?"
+        )
+
+
 def failed_gate(predicted: dict[str, Any] | None, least: float | None) -> list[str]:
     """Say whether predicted R@10 is below what ``--min-retention`` asks for."""
     if least is None:
         return []
     if predicted is None:
-        return ["too few anchors to predict retention"]
+        return [f"nothing is predicted: that takes {LEAST} anchors and other rows of TARGET"]
     value = predicted["recall_k"]["value"]
     return [f"predicted R@10 is {value:.3f}, the gate {least:g}"] if value < least else []
 
@@ -147,12 +170,13 @@ def find(
     if output is not None:
         _write_found(output, query_ids, items, scores)
     found = [
-        {"query": q.item(), "items": i.tolist(), "scores": s.round(6).tolist()}
+        {"query": q.item(), "items": i.tolist(), "scores": s.astype(np.float64).round(6).tolist()}
         for q, i, s in zip(query_ids, items, scores, strict=True)
     ]
     result = {
         "queries": queries, "index": index, "k": k, "n_queries": len(Q),
-        "n_index": searched.n_rows, "correction": correction, "output": output,
+        "n_index": searched.n_rows, "correction": taken.correction if taken else None,
+        "output": output,
         "found": None if output is not None else found,
     }  # fmt: skip
     return result, _shown(found, output)
@@ -262,6 +286,9 @@ def evaluate(
     _validation.check_choice(correction, "--correction", ["softmax", "csls"])
     with _terminal.Progress("scoring"):
         scores = translation_scores(found, *scored, k=k, correction=correction)
+    if isinstance(found, Translation):
+        warn_unlike(scored[0], found.forward_, paths[0])
+    _warn_of_chance(scores, paths)
     if html is not None:
         _report(
             html, found, scored, given.names_of_others(n_samples or n_shared, seed), paths,

@@ -44,7 +44,8 @@ def fit(
              "target_encoder": target_encoder, "target_revision": target_revision}  # fmt: skip
     result, text = _cli_translation.fit(
         (source, target), anchors, output, Columns(column, id_column), about=about, html=html,
-        method=method, criterion=criterion, rescale=not no_rescale, random_state=seed,
+        least=min_retention, method=method, criterion=criterion, rescale=not no_rescale,
+        random_state=seed,
     )  # fmt: skip
     failed = _cli_translation.failed_gate(result["predicted"], min_retention)
     _terminal.report(result | {"gates_failed": failed}, text, as_json=as_json)

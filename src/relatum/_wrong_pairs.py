@@ -58,7 +58,7 @@ def _scores(pair: AnchorPair, wrong: np.ndarray, seed: int) -> np.ndarray:
             middle = np.mean(S, axis=axis, where=off, keepdims=True)
             spread = np.std(S, axis=axis, where=off, keepdims=True)
             S = (S - middle) / np.maximum(spread, 1e-12)
-        z[part] = np.diag(S) / np.std(S[off])
+        z[part] = np.diag(S) / max(float(np.std(S[off])), 1e-12)
     return z
 
 

@@ -101,7 +101,7 @@ class CommonSpace(BaseEstimator):
         """
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise ValueError(f"weight is {self.weight}; expected a number from 0 to 1")
-        X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
+        X, Y = _validation.check_pair(X, y, "X", "y", min_rows=4)
         others = (
             0 if M is None else _validation.as_matrix(M, name).shape[0] - X.shape[0]
             for M, name in ((X_background, "X_background"), (y_background, "y_background"))

@@ -22,7 +22,7 @@ __all__ = ["Hub", "consensus"]
 
 ROUNDS = 100
 TOLERANCE = 1e-6
-LEAST = 3
+LEAST = 4
 """Items that an encoder must share with the hub."""
 
 
@@ -54,7 +54,7 @@ def consensus(
     Raises
     ------
     ValueError
-        A space that shares fewer than 3 items with those before it, however they are
+        A space that shares fewer than 4 items with those before it, however they are
         ordered.
 
     References
@@ -210,7 +210,7 @@ class Hub:
         Raises
         ------
         TypeError, ValueError
-            A name that the hub has, or fewer than 3 items that it knows.
+            A name that the hub has, or fewer than 4 items that it knows.
         """
         self._check_fitted()
         if name in self.translations_:
@@ -248,7 +248,11 @@ class Hub:
             arrays |= {f"{i}.{key}": array for key, array in own.items()}
         settings = {"n_features": self.n_features, "method": self.method}
         settings["random_state"] = self.random_state
-        return arrays, {"settings": settings, "ids": self.ids_, "encoders": states}
+        # JSON keeps no order: the arrays are numbered by this one
+        names = list(self.translations_)
+        return arrays, {
+            "settings": settings, "ids": self.ids_, "names": names, "encoders": states,
+        }  # fmt: skip
 
     @classmethod
     def _from_state(cls, arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Self:
@@ -258,10 +262,10 @@ class Hub:
         self._row = {item: row for row, item in enumerate(self.ids_)}
         self.consensus_ = np.asarray(arrays["consensus"])
         self.translations_ = {}
-        for i, (name, state) in enumerate(manifest["encoders"].items()):
+        for i, name in enumerate(manifest["names"]):
             start = f"{i}."
             own = {k.removeprefix(start): a for k, a in arrays.items() if k.startswith(start)}
-            self.translations_[name] = Translation._from_state(own, state)
+            self.translations_[name] = Translation._from_state(own, manifest["encoders"][name])
         return self
 
     def _rows(self, items: list[Any]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -106,8 +107,8 @@ def recalibrate_threshold(
     X, Y = _validation.check_pair(X_anchors, Y_anchors, "X_anchors", "Y_anchors", min_rows=20)
     _validation.check_choice(translated, "translated", ["queries", "index"])
     for name, value, low in (("threshold", threshold, -1), ("level", level, 0)):
-        if not low < value < 1:
-            raise ValueError(f"{name} is {value}; expected a number in ({low}, 1)")
+        if not isinstance(value, Real) or not low < value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a number in ({low}, 1)")
     A, B = translation._own_anchors(X, Y)
     rows = _array.to_numpy(_validation.as_matrix(index, "index", finite=True)).astype(np.float32)
     own, name = (B, "Y_anchors") if translated == "queries" else (A, "X_anchors")

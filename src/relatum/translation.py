@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from relatum import _array, _validation
@@ -29,13 +29,15 @@ NONE = np.zeros(0, dtype=np.int64)
 N_PERMUTATIONS = 50
 """Of the test for anchors that are not parallel."""
 AXES = ("axes_x", "axes_y")
+LEAST_GAIN = 0.01
+"""Of what is left to gain, by which a map must do better than none."""
 OTHERS = 50
 """Other rows of each encoder from which ``auto`` tries to match them."""
 UNCHANGED = "unchanged"
 """What ``method="auto"`` chooses where no map does better than none."""
 
 
-class Translation(TransformerMixin, BaseEstimator):
+class Translation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Translate embeddings of one encoder into the space of another.
 
     Parameters
@@ -123,7 +125,7 @@ class Translation(TransformerMixin, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            Rows that do not match, fewer than 3, NaN, infinity, anchors that are all the
+            Rows that do not match, fewer than 4, NaN, infinity, anchors that are all the
             same, an unknown method or criterion, ``mean_shift`` between widths that
             differ, ``transport`` without other rows of both encoders. Warns of anchors
             that do not look parallel, of single ones that are other items on the two
@@ -131,7 +133,7 @@ class Translation(TransformerMixin, BaseEstimator):
         """
         _validation.check_choice(self.method, "method", ["auto", *METHODS])
         _validation.check_choice(self.criterion, "criterion", CRITERIA)
-        X, Y = _validation.check_pair(X, y, "X", "y", min_rows=3)
+        X, Y = _validation.check_pair(X, y, "X", "y", min_rows=4)
         if self.criterion == "accuracy" and labels is None:
             raise ValueError("criterion='accuracy' takes labels in fit, one for each anchor")
         if labels is not None and np.shape(labels) != (X.shape[0],):
@@ -163,8 +165,10 @@ class Translation(TransformerMixin, BaseEstimator):
         M = _validation.as_matrix(M, name, min_rows=3)
         side = "X" if name.startswith("X") else "y"
         _validation.check_same_features(M, name, anchors, side)
-        rows = np.random.default_rng(self.random_state).permutation(M.shape[0])[:ENOUGH]
-        part = _validation.as_matrix(_array.to_numpy(M[np.sort(rows)]), name, finite=True)
+        # each side in an order of its own: rows that are the same items by chance stay so
+        rng = np.random.default_rng([self.random_state, "Xy".index(side)])
+        rows = rng.permutation(M.shape[0])[:ENOUGH]
+        part = _validation.as_matrix(_array.to_numpy(M[rows]), name, finite=True)
         if not np.any(part != part[0]):
             raise ValueError(f"{name} has {len(part)} rows that are all the same; expected others")
         # what is predicted from anchors that are held out must not have seen them there
@@ -175,10 +179,10 @@ class Translation(TransformerMixin, BaseEstimator):
         self.wrong_anchors_ = wrong_pairs(pair, self.random_state) if self.robust else NONE
         if not len(self.wrong_anchors_):
             return pair, labels
+        which = _validation.describe_rows(self.wrong_anchors_)
         _validation.warn(
             f"{len(self.wrong_anchors_)} of {len(pair)} anchors do not look like the same item in "
-            f"X and y, and are left out ({_validation.describe_rows(self.wrong_anchors_)}); "
-            "robust=False keeps them"
+            f"X and y, and are left out ({which} of the anchors); robust=False keeps them"
         )
         right = np.setdiff1d(np.arange(len(pair)), self.wrong_anchors_)
         X, Y = pair.A[right] + pair.mean_a, pair.B[right] + pair.mean_b
@@ -211,7 +215,9 @@ class Translation(TransformerMixin, BaseEstimator):
         if same_width:
             unchanged = held.A.astype(np.float64)
             scores[UNCHANGED] = CRITERIA[self.criterion](unchanged, B, parts, known)
-            if self.method == "auto" and scores[UNCHANGED] >= scores[best]:
+            if self.method == "auto" and scores[best] - scores[UNCHANGED] <= LEAST_GAIN * (
+                1 - scores[UNCHANGED]
+            ):
                 _validation.warn(
                     f"no translation does better on held-out anchors than none ({self.criterion} "
                     f"{scores[best]:.3f}, unchanged {scores[UNCHANGED]:.3f}); rows are left as "
@@ -238,9 +244,14 @@ class Translation(TransformerMixin, BaseEstimator):
             return TranslationMap(np.eye(width), np.zeros(width), np.zeros(width))
         return fit_pair(pair, self.method_, scale)
 
+    @property
+    def _n_features_out(self) -> int:
+        """Return how many names ``get_feature_names_out`` makes."""
+        return int(self.n_features_out_)
+
     def transform(self, X: Array) -> Array:
         """Return ``X`` (n_samples, n_features_x) in the target's space."""
-        return self._apply(X, "X", self.n_features_in_, "forward_")
+        return self._apply(X, "X", "n_features_in_", "forward_")
 
     def inverse_transform(self, Y: Array) -> Array:
         """Return ``Y`` (n_samples, n_features_y) in the source's space.
@@ -248,10 +259,11 @@ class Translation(TransformerMixin, BaseEstimator):
         By a map of the same method that was fitted the other way: the exact inverse of
         an isometry, and the best guess where a map loses something.
         """
-        return self._apply(Y, "Y", self.n_features_out_, "backward_")
+        return self._apply(Y, "Y", "n_features_out_", "backward_")
 
-    def _apply(self, X: Array, name: str, width: int, which: str) -> Array:
+    def _apply(self, X: Array, name: str, of: str, which: str) -> Array:
         check_is_fitted(self)
+        width = getattr(self, of)
         X = _validation.as_matrix(X, name)
         if X.shape[1] != width:
             raise ValueError(
