@@ -34,7 +34,7 @@ What it takes to translate 1,000,000,000 vectors of 768 numbers, from the newest
 | bytes a second that the disks must then read, and write as well | {rate:.1f} GB | {half:.1f} GB |
 | price of computing, at 0.05 a core-hour | {price:.2f} | {price:.2f} |
 
-With many cores it is the disks that decide: at 0.5 GB/s, 3.1 TB take 1.7 hours to read and as much to write. So split the corpus into folders of Parquet or into `.npy` files, run one `relatum translate` on each machine or `--engine ray` over all ([large files](concepts/large-files.md)), and write half precision where a cosine's change of 0.00025 does not matter. Memory stays at `--memory` for each process, whatever the size. An interruption costs a part, at most a quarter of that memory.
+With many cores it is the disks that decide: at 0.5 GB/s, 3.1 TB take 1.7 hours to read and as much to write. So split the corpus into folders of Parquet or into `.npy` files, run one `relatum translate` on each machine or `--engine ray` over all ([large files](concepts/large-files.md)), and write half precision where a cosine's change of 0.00025 does not matter. Memory stays at `--memory` for each process, whatever the size. An interruption costs two parts at most, each an eighth of that memory.
 
 Anchors and the map cost nothing beside it: they are fitted once, from a few hundred or thousand pairs.
 """

@@ -165,6 +165,13 @@ def test_a_file_with_nan_is_named_with_its_rows(folder, capsys):
     assert "a.npy contains NaN or infinity in 2 rows: 70, 200" in message
 
 
+def test_anchors_among_the_items_that_score_are_warned_of(fitted, capsys):
+    assert run("evaluate", "m.safetensors", "a.npy", "b.npy") == 0
+    assert "a.npy has anchors that m.safetensors was fitted on" in capsys.readouterr().err
+    assert run("evaluate", "m.safetensors", "a.npy", "b.npy", "--anchors", "idx.npy") == 0
+    assert "anchors that" not in capsys.readouterr().err
+
+
 def test_info_says_how_a_map_was_fitted(fitted, capsys):
     found = run_json(capsys, "info", "m.safetensors")
     assert found["n_anchors"] == 60

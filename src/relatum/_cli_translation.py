@@ -15,6 +15,7 @@ from relatum._cli_inputs import Columns, check_html
 from relatum._cli_maps import warn_unlike
 from relatum._cli_pairs import translation_inputs
 from relatum._principal_axes import ENOUGH
+from relatum._same_encoder import share_of_anchors
 from relatum.common_space import CommonSpace
 from relatum.index_files import penalty_of_file, search_file
 from relatum.neighbors import check_k
@@ -93,6 +94,8 @@ def fit(
 
 WHAT = {"retrieval": "probability of each among those held out with it", "cosine": "mean cosine",
         "accuracy": "accuracy of a head"}  # fmt: skip
+SEEN = 0.1
+"""From this share of the anchors on they are no chance."""
 LEAST = 20
 """Fewer items than this are not scored."""
 MOST = 5000
@@ -288,6 +291,11 @@ def evaluate(
         scores = translation_scores(found, *scored, k=k, correction=correction)
     if isinstance(found, Translation):
         warn_unlike(scored[0], found.forward_, paths[0])
+        if share_of_anchors(scored[0], found.forward_) > SEEN:
+            _validation.warn(
+                f"{paths[0]} has anchors that {path} was fitted on, which it translates better "
+                "than others; --anchors leaves them out"
+            )
     _warn_of_chance(scores, paths)
     if html is not None:
         _report(

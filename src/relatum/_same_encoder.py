@@ -14,6 +14,8 @@ from relatum._translation_map import TranslationMap
 LEAST = 50
 """Fewer rows tell nothing."""
 SAMPLE = 1000
+SAME = 1e-5
+"""Rows whose cosine is so near to 1 are one."""
 RATIO = 2.0
 """Between the anchors' norm and the rows', from which one side was normalised."""
 MOVED = 2.5
@@ -139,6 +141,14 @@ def unlike(X: Array, fitted: TranslationMap, name: str = "X") -> str | None:
         f"spread by correlates by {correlation:.2f}); they are of another encoder, or of another "
         "kind of data"
     )
+
+
+def share_of_anchors(X: np.ndarray, fitted: TranslationMap) -> float:
+    """Return the share of the anchors that a map knows which are among rows."""
+    if fitted.sample is None:
+        return 0.0
+    rows = unit_rows(np.asarray(X, dtype=fitted.sample.dtype))
+    return float(np.mean(np.max(rows @ fitted.sample.T, axis=0) > 1 - SAME))
 
 
 def _sampled(X: Array) -> np.ndarray:

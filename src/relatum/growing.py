@@ -64,7 +64,9 @@ class Grown:
     def __str__(self) -> str:
         """Say in a sentence what came of it."""
         what = (
-            f"{len(self.pairs)} pairs found" if self.found else "could not grow: no pairs to trust"
+            f"{len(self.pairs)} pairs found"
+            if self.found
+            else "could not grow: no pairs to trust (are the seeds pairs?)"
         )
         seeds = max((r.seeds for r in self.rounds), default=0.0)
         return (
