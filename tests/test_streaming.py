@@ -116,6 +116,18 @@ def test_a_name_that_ends_like_a_folder_is_one_whatever_it_is_called(name, sourc
     np.testing.assert_allclose(read_folder(tmp_path / name), EXPECTED, atol=1e-6)
 
 
+def test_small_blocks_share_a_row_group(tmp_path, monkeypatch):
+    monkeypatch.setattr(_sinks, "ROW_GROUP", 60 * 9 * 4)  # three blocks of 20 rows
+    transform_file(X, ROWS, tmp_path / "r", memory=2 * SMALL)
+    sizes = [
+        [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+        for file in map(pq.ParquetFile, sorted((tmp_path / "r").iterdir()))
+    ]
+    assert sum(map(sum, sizes)) == 400
+    assert all(n >= 60 for groups in sizes for n in groups[:-1])
+    np.testing.assert_allclose(read_folder(tmp_path / "r"), EXPECTED, atol=1e-6)
+
+
 @pytest.mark.parametrize("precision", [None, "float32", "float64"])
 @pytest.mark.parametrize("similarity", ["cosine", "quantised", ["euclidean", "cosine"]], ids=str)
 def test_every_similarity_and_precision_streams(similarity, precision, tmp_path):

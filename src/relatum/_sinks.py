@@ -33,6 +33,8 @@ class Output(NamedTuple):
     url: str = ""
 
 
+ROW_GROUP = 16 * 2**20
+"""Bytes of a row group of Parquet: of fewer, other programs would have many to read."""
 TABLES = ("", ".parquet", ".lance")
 """Formats that keep all columns; the first and the last are folders."""
 
@@ -144,16 +146,25 @@ class ParquetSink:
         self.column = column
         self._writer: Any = None
         self._path = Path()
+        self._waiting: list[Any] = []
 
     def _part(self, part: int) -> Path:
         return self.folder / f"part-{part:05d}.parquet"
 
     def begin(self, part: int, first_row: int) -> None:
         self._path = self._part(part)
-        self._writer = None
+        self._writer, self._waiting = None, []
 
     def write(self, Y: np.ndarray, table: Any) -> None:
-        table = _columns.with_matrix(table, self.column, Y)
+        self._waiting.append(_columns.with_matrix(table, self.column, Y))
+        if sum(table.nbytes for table in self._waiting) >= ROW_GROUP:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        table = pa.concat_tables(self._waiting)
+        self._waiting = []
         if self._writer is None:
             self._writer = _parquet.open_writer(self._temporary(), table.schema)
         self._writer.write_table(table, row_group_size=max(1, table.num_rows))
@@ -162,6 +173,8 @@ class ParquetSink:
         return self._path.with_name(f".{self._path.name}.tmp")
 
     def end(self) -> Seal:
+        if self._waiting:
+            self._write_group()
         self._writer.close()
         self._writer = None
         return functools.partial(self._seal, self._path, self._temporary())
