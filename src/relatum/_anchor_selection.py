@@ -110,20 +110,27 @@ def _stratified(
 def _inverse_norms(X: Rows) -> np.ndarray:
     norms = np.empty(X.n_rows)
     for rows, block in X.blocks():
-        norms[rows] = np.linalg.norm(block, axis=1)
+        for some in _array.blocks(len(block), 8 * X.n_features):  # no copy of all rows
+            part = block[some]
+            norms[rows][some] = np.sqrt(np.vecdot(part, part))
     return np.asarray(np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0))
 
 
 def _farthest_point(X: Rows, k: int, rng: np.random.Generator, **_: Any) -> np.ndarray:
-    """One matrix-vector product for each anchor, no copy of the rows."""
-    inverse = _inverse_norms(X)
+    """One matrix-vector product for each anchor, no copy of the rows.
+
+    What follows the product stays in the precision of the rows, and in arrays that are there.
+    """
+    dtype = X.take(np.asarray([0])).dtype
+    inverse = np.minimum(_inverse_norms(X), np.finfo(dtype).max).astype(dtype)
     chosen = [int(rng.integers(X.n_rows))]
-    closest = np.full(X.n_rows, -np.inf)
+    closest, cosines = np.full_like(inverse, -np.inf), np.empty_like(inverse)
     while len(chosen) < k:
         latest = chosen[-1]
-        anchor = X.take(np.asarray([latest]))[0]
+        anchor = X.take(np.asarray([latest]))[0] * inverse[latest]
         for rows, block in X.blocks():
-            cosine = (block @ anchor) * inverse[rows] * inverse[latest]
+            cosine = np.matmul(block, anchor, out=cosines[rows])
+            cosine *= inverse[rows]
             np.maximum(closest[rows], cosine, out=closest[rows])
         closest[latest] = np.inf
         chosen.append(int(np.argmin(closest)))

@@ -33,7 +33,8 @@ def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> E
     Parameters
     ----------
     n_workers : int, optional
-        Processes, of one processor each; else as many as the cluster has processors.
+        Parts that are written at once, on one processor each; else as many as the cluster
+        has processors.
     gpus_per_worker : float
         Graphics processors for each, for a function of rows that uses them.
 
@@ -61,10 +62,13 @@ def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> E
         n = min(n, len(parts))
         rows = [{"part": part, "start": r.start, "stop": r.stop} for part, r in parts]
         sent = [ray.put(task)]  # in a list it is fetched by the workers, once for each machine
-        written = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _Worker, fn_constructor_args=(sent,), batch_size=1, num_cpus=1,
-            num_gpus=gpus_per_worker or None, compute=ray.data.ActorPoolStrategy(size=n),
-        )  # fmt: skip
+        how: dict[str, Any] = {"fn": _write, "fn_args": (sent,),
+                               "compute": ray.data.TaskPoolStrategy(size=n)}  # fmt: skip
+        if gpus_per_worker:  # a process that stays keeps what it has put on the device
+            how = {"fn": _Worker, "fn_constructor_args": (sent,), "num_gpus": gpus_per_worker,
+                   "compute": ray.data.ActorPoolStrategy(size=n)}  # fmt: skip
+        parted = ray.data.from_items(rows, override_num_blocks=len(rows))
+        written = parted.map_batches(batch_size=1, num_cpus=1, **how)
         for found in written.iter_rows():
             yield {
                 "part": int(found["part"]),
@@ -84,6 +88,11 @@ def _start(ray: Any) -> None:
         quiet["object_store_memory"] = OBJECT_STORE
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a cluster of ours reports nothing
     ray.init(**quiet)
+
+
+def _write(batch: dict[str, np.ndarray], sent: list[Any]) -> dict[str, list[Any]]:
+    """Write the parts of a batch, and return their records."""
+    return _Worker(sent)(batch)
 
 
 class _Worker:
