@@ -48,11 +48,15 @@ def rows_of(
         return _into_common_space(path, target, inverse or device is not None)
     if target:
         raise ValueError(f"{path} is a translation; --of-target goes with a common space")
-    fitted, method = artifact.read(path, lambda manifest, arrays: (
-        TranslationMap.from_state(
-            arrays, manifest["state"], "backward" if inverse else "forward"
-        ), str(manifest["state"]["method"]),
-    ))  # fmt: skip
+    which = "backward" if inverse else "forward"
+
+    def build(
+        manifest: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> tuple[TranslationMap, str]:
+        state = manifest["state"]
+        return TranslationMap.from_state(arrays, state, which), state["method"]
+
+    fitted, method = artifact.read(path, build)
     if source.n_features != len(fitted.matrix):
         raise ValueError(
             f"{source.name} has {source.n_features} features, {path} takes {len(fitted.matrix)}"

@@ -9,13 +9,12 @@ import numpy as np
 from relatum import _array, _validation
 from relatum._array import Array
 from relatum._gemm import unit_rows
+from relatum._principal_axes import SAME
 from relatum._translation_map import TranslationMap
 
 LEAST = 50
 """Fewer rows tell nothing."""
 SAMPLE = 1000
-SAME = 1e-5
-"""Rows whose cosine is so near to 1 are one."""
 RATIO = 2.0
 """Between the anchors' norm and the rows', from which one side was normalised."""
 MOVED = 2.5

@@ -165,7 +165,7 @@ class Translation(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimat
         M = _validation.as_matrix(M, name, min_rows=3)
         side = "X" if name.startswith("X") else "y"
         _validation.check_same_features(M, name, anchors, side)
-        # each side in an order of its own: rows that are the same items by chance stay so
+        # each side in an order of its own: places must not say which rows are the same items
         rng = np.random.default_rng([self.random_state, "Xy".index(side)])
         rows = rng.permutation(M.shape[0])[:ENOUGH]
         part = _validation.as_matrix(_array.to_numpy(M[rows]), name, finite=True)
