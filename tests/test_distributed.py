@@ -12,8 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import relatum
+from relatum.distributed import SHARE, _shares, _tasks
 
 pytest.importorskip("ray.data")
 
@@ -147,6 +150,22 @@ def test_the_command_line_runs_on_a_cluster_that_it_starts(files):
     assert json.loads(run.stdout)["n_rows"] == 5000
     assert subprocess.run([*command, "-o", "s.npy", "--memory", "1MB"], check=False).returncode == 0
     assert same(files / "r.npy", files / "s.npy")
+
+
+@given(st.integers(1, 300), st.integers(1, 40))
+def test_workers_share_all_parts_and_none_has_much_more_than_another(n_parts, n_workers):
+    parts = [(i, slice(10 * i, 10 * i + 10)) for i in range(n_parts)]
+    shares = [share["parts"] for share in _shares(parts, n_workers)]
+    assert [part for share in shares for part in share] == [[i, s.start, s.stop] for i, s in parts]
+    sizes = {len(share) for share in shares}
+    assert max(sizes) - min(sizes) <= 1
+    assert 1 <= min(sizes) <= max(sizes) <= SHARE
+    assert len(shares) % n_workers == 0 or max(sizes) == 1
+
+
+def test_shares_wait_on_machines_only_where_all_processors_are_workers():
+    assert _tasks(2, 2) == 4
+    assert _tasks(2, 8) == 2
 
 
 def test_a_wrong_number_of_workers_is_refused():

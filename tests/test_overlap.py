@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from relatum._overlap import Behind, ahead, in_order
+from relatum._overlap import Behind, ahead, in_order, told
 
 
 def names() -> set[str]:
@@ -48,6 +48,49 @@ def test_a_reader_ends_when_it_is_closed_before_its_end():
     assert next(items) == 0
     items.close()
     assert "relatum-reader" not in names()
+
+
+def test_what_a_function_tells_is_heard_while_it_works():
+    heard = threading.Event()
+
+    def work(tell):
+        tell("first")
+        assert heard.wait(20)  # the caller has it, though the work is not done
+        tell("second")
+
+    items = told(work)
+    assert next(items) == "first"
+    heard.set()
+    assert list(items) == ["second"]
+    assert "relatum-teller" not in names()
+
+
+def test_what_was_told_before_an_error_is_heard_before_it():
+    def work(tell):
+        tell(1)
+        raise OSError("gone")
+
+    items = told(work)
+    assert next(items) == 1
+    with pytest.raises(OSError, match="gone"):
+        next(items)
+    assert "relatum-teller" not in names()
+
+
+def test_a_function_that_nobody_listens_to_stops_where_it_next_tells():
+    rest: list[int] = []
+
+    def work(tell):
+        for i in range(10**9):
+            rest.append(i)
+            tell(i)
+            time.sleep(0.001)
+
+    items = told(work)
+    assert next(items) == 0
+    items.close()
+    assert "relatum-teller" not in names()
+    assert len(rest) < 10**6
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
@@ -156,7 +199,7 @@ def test_calls_that_wait_are_dropped_after_an_error_of_the_caller():
 
 SCRIPT = """
 from contextlib import closing
-from relatum._overlap import Behind, ahead, in_order
+from relatum._overlap import Behind, ahead, in_order, told
 print("go", flush=True)
 try:
     while True:

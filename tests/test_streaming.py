@@ -585,6 +585,16 @@ def test_blocks_stay_within_the_memory_however_many_rows_from_the_blocks():
         plan = plan_for(Wide(), RowMap(len, 384, 512), 2**30)  # type: ignore[arg-type]
         assert plan.block * 4 * (384 + 512) * streaming.BLOCKS <= 2**30
         assert plan.part % plan.block == 0
+        assert plan.part * 4 * 512 <= 2**30 / streaming.PARTS
+
+
+def test_parts_are_of_one_size_but_for_what_their_number_leaves_of_the_last():
+    class Wide:
+        dtype, n_features, n_rows, other_bytes = np.dtype("float32"), 384, 10**6, 0
+
+    plan = plan_for(Wide(), RowMap(len, 384, 300), 2**30)  # type: ignore[arg-type]
+    sizes = [rows.stop - rows.start for _, rows in plan.parts(10**6)]
+    assert max(sizes) - min(sizes) < len(sizes) * plan.block
 
 
 # ---- hostile files

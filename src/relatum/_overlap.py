@@ -115,6 +115,38 @@ def in_order(
             thread.join()
 
 
+def told(work: Callable[[Callable[[T], None]], object]) -> Generator[T]:
+    """Yield what ``work(tell)`` tells, as soon as it does; it runs in a thread of its own.
+
+    Where this is left before the end, the next ``tell`` stops the work.
+    """
+    found: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    left: list[bool] = []
+
+    def tell(item: T) -> None:
+        if left:
+            raise InterruptedError("nobody listens")
+        found.put(item)
+
+    def run() -> None:
+        try:
+            work(tell)
+            found.put(_END)
+        except BaseException as error:
+            found.put(error)
+
+    thread = threading.Thread(target=run, name="relatum-teller", daemon=True)
+    thread.start()
+    try:
+        while (item := found.get()) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        left.append(True)
+        thread.join()
+
+
 class Behind:
     """Calls functions in their order in a thread that is at most ``depth`` of them behind.
 

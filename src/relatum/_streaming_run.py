@@ -14,7 +14,7 @@ import numpy as np
 from relatum import _array, _files, _formats, _gemm, _validation
 from relatum._half import as_dtype, check_range
 from relatum._journal import Unfinished
-from relatum._overlap import Behind, ahead, in_order
+from relatum._overlap import Behind, ahead, in_order, told
 from relatum._sinks import Output, Seal, Sink, make_sink
 from relatum._sources import Batch, Source
 from relatum.row_maps import RowMap
@@ -56,14 +56,15 @@ class Task(NamedTuple):
     folder: Path
     output: Output
 
-    def write(self, part: int, rows: slice) -> Record:
-        """Write one part, and return what the journal says of it."""
-        found: list[Record] = []
+    def write(self, parts: list[Part]) -> Iterator[Record]:
+        """Write some parts, and yield what the journal says of each when it is on the disk."""
         run = Run(self.source, self.rows, self.dtype, None)
         sink = make_sink(self.folder, self.output, self.source, run.shape, self.dtype)
-        run.write(sink, lambda i, **about: found.append({"part": i, **about}), self.plan,
-                  [(part, rows)])  # fmt: skip
-        return found[0]
+
+        def write(tell: Callable[[Record], None]) -> None:
+            run.write(sink, lambda i, **about: tell({"part": i, **about}), self.plan, parts)
+
+        return told(write)
 
 
 _Result = tuple[int, slice, int, Any, np.ndarray, "_Lost"]

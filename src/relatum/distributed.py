@@ -7,6 +7,7 @@ in one process: what one began the other can finish.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ __all__ = ["ray_engine"]
 
 OBJECT_STORE = 200 * 2**20
 """Bytes of shared memory for a cluster that is started here: parts go through files."""
+SHARE = 4
+"""Parts that a worker writes in one go, each put on the disk while the next is written."""
 
 
 def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> Engine:
@@ -28,7 +31,8 @@ def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> E
 
     Uses the cluster that this process is connected to (``ray.init``, or ``RAY_ADDRESS``),
     and else starts one on this machine. What the rows go through (anchors, map) is sent
-    once. The part of a worker that is lost is done by another.
+    once. A worker is given up to four parts at a time and tells of each when it is on the
+    disk; where it is lost, another writes its parts again.
 
     Parameters
     ----------
@@ -58,17 +62,23 @@ def ray_engine(n_workers: int | None = None, *, gpus_per_worker: float = 0) -> E
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         if not ray.is_initialized():
             _start(ray)
-        n = n_workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        n = min(n, len(parts))
-        rows = [{"part": part, "start": r.start, "stop": r.stop} for part, r in parts]
+        n_processors = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        n = n_workers or n_processors
+        shares = _shares(parts, n)
         sent = [ray.put(task)]  # in a list it is fetched by the workers, once for each machine
-        how: dict[str, Any] = {"fn": _write, "fn_args": (sent,),
-                               "compute": ray.data.TaskPoolStrategy(size=n)}  # fmt: skip
+        how: dict[str, Any] = {
+            "fn": _write, "fn_args": (sent,),
+            "compute": ray.data.TaskPoolStrategy(size=_tasks(n, n_processors)),
+        }  # fmt: skip
         if gpus_per_worker:  # a process that stays keeps what it has put on the device
-            how = {"fn": _Worker, "fn_constructor_args": (sent,), "num_gpus": gpus_per_worker,
-                   "compute": ray.data.ActorPoolStrategy(size=n)}  # fmt: skip
-        parted = ray.data.from_items(rows, override_num_blocks=len(rows))
-        written = parted.map_batches(batch_size=1, num_cpus=1, **how)
+            how = {
+                "fn": _Worker, "fn_constructor_args": (sent,), "num_gpus": gpus_per_worker,
+                "compute": ray.data.ActorPoolStrategy(size=min(n, len(shares))),
+            }  # fmt: skip
+        shared = ray.data.from_items(shares, override_num_blocks=len(shares))
+        shared.context.op_resource_reservation_enabled = False  # nothing else needs a share
+        shared.context.target_max_block_size = 1  # a record comes as soon as its part is whole
+        written = shared.map_batches(batch_size=1, num_cpus=1, **how)
         for found in written.iter_rows():
             yield {
                 "part": int(found["part"]),
@@ -90,9 +100,29 @@ def _start(ray: Any) -> None:
     ray.init(**quiet)
 
 
-def _write(batch: dict[str, np.ndarray], sent: list[Any]) -> dict[str, list[Any]]:
-    """Write the parts of a batch, and return their records."""
-    return _Worker(sent)(batch)
+def _tasks(n_workers: int, n_processors: int) -> int:
+    """Return how many tasks to send at once.
+
+    Where the workers have all processors, as many again wait on their machines, and begin
+    without being asked for; Ray starts no more than there are processors.
+    """
+    return 2 * n_workers if n_workers >= n_processors else n_workers
+
+
+def _shares(parts: list[Part], n_workers: int) -> list[dict[str, Any]]:
+    """Divide the parts into shares of up to ``SHARE``, as many for one worker as another."""
+    rounds = -(-len(parts) // (n_workers * SHARE))
+    n = min(len(parts), n_workers * rounds)
+    cuts = [len(parts) * i // n for i in range(n + 1)]
+    return [
+        {"parts": [[part, rows.start, rows.stop] for part, rows in parts[start:stop]]}
+        for start, stop in itertools.pairwise(cuts)
+    ]
+
+
+def _write(batch: dict[str, np.ndarray], sent: list[Any]) -> Iterator[dict[str, list[Any]]]:
+    """Write the parts of a share, and yield their records as they are on the disk."""
+    yield from _Worker(sent)(batch)
 
 
 class _Worker:
@@ -103,10 +133,8 @@ class _Worker:
 
         self.task: Task = ray.get(sent[0])
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        found: dict[str, list[Any]] = {"part": [], "checksum": [], "lost": [], "first_lost": []}
-        for part, start, stop in zip(batch["part"], batch["start"], batch["stop"], strict=True):
-            record = self.task.write(int(part), slice(int(start), int(stop)))
-            for name, values in found.items():
-                values.append(record[name])
-        return found
+    def __call__(self, batch: dict[str, np.ndarray]) -> Iterator[dict[str, list[Any]]]:
+        for share in batch["parts"]:
+            parts = [(int(part), slice(int(start), int(stop))) for part, start, stop in share]
+            for record in self.task.write(parts):
+                yield {name: [value] for name, value in record.items()}

@@ -136,8 +136,10 @@ def plan_for(source: Source, rows: RowMap, memory: int = MEMORY) -> Plan:
     block = block_rows(memory, width, BLOCKS, LARGEST_BLOCK, what)
     if rows.whole:
         return Plan(source.n_rows, source.n_rows)
-    per_part = max(1, memory // PARTS // (block * wide * rows.n_outputs))
-    return Plan(block, block * per_part)
+    most = max(1, memory // PARTS // (block * wide * rows.n_outputs))  # blocks of a part
+    n_blocks = -(-source.n_rows // block)
+    n_parts = -(-n_blocks // most)
+    return Plan(block, block * -(-n_blocks // n_parts))  # equal parts, for workers that share them
 
 
 def waiting_blocks(source: Source, rows: RowMap, memory: int) -> int:
